@@ -1,0 +1,69 @@
+// swift-tools-version: 6.0
+import PackageDescription
+
+// One line a lesson. The slug names its folders in Lessons, Exercises and Solutions; its number names the
+// targets (Lesson04 is the student's program, Solution04 the reference) and the XCTest class that grades it.
+// `lab new lesson` adds the next line.
+let lessons = [
+    "01-byte-order",
+    "02-addresses",
+    "03-udp",
+    "04-tcp",
+    "05-framing",
+]
+
+func number(_ slug: String) -> String { String(slug.prefix(2)) }
+
+/// The student's program. It is built in the Swift 5 language mode: a lesson on sockets should not fail a
+/// student over `Sendable`.
+func exercise(_ slug: String) -> Target {
+    .executableTarget(
+        name: "Lesson" + number(slug),
+        dependencies: ["Course", "LessonHost", "Sockets"],
+        path: "Exercises/" + slug,
+        swiftSettings: [.swiftLanguageMode(.v5)])
+}
+
+/// The reference implementation of the same contract, a library that `lab` links.
+func solution(_ slug: String) -> Target {
+    .target(
+        name: "Solution" + number(slug),
+        dependencies: ["Course", "Sockets"],
+        path: "Solutions/" + slug)
+}
+
+let package = Package(
+    name: "SocketLab",
+    platforms: [.macOS(.v14)],
+    products: [.executable(name: "lab", targets: ["lab"])],
+    targets: lessons.map(exercise) + lessons.map(solution) + [
+        // C that Swift cannot import from libc, and the tap under every lesson process.
+        .target(name: "CSockets"),
+        .target(name: "CTapRecord"),
+        .target(name: "CTap", dependencies: ["CTapRecord"]),
+
+        // What lesson code uses.
+        .target(name: "SocketConstants"),
+        .target(name: "Sockets", dependencies: ["CSockets", "SocketConstants"]),
+        .target(name: "Course", dependencies: ["Sockets"]),
+        .target(name: "LessonHost", dependencies: ["Course", "CTap", "Sockets"]),
+
+        // What judges it.
+        .target(name: "Wire", dependencies: ["Course", "CTapRecord", "Sockets"]),
+        .target(name: "GraderKit", dependencies: ["Course", "CTapRecord", "Sockets", "Wire"]),
+        .target(name: "Graders", dependencies: ["Course", "GraderKit", "Sockets", "Wire"]),
+
+        // What shows it.
+        .target(name: "LabCore", dependencies: ["Course", "GraderKit", "Graders", "Wire"]),
+        .executableTarget(
+            name: "lab",
+            dependencies: ["Course", "GraderKit", "Graders", "LabCore", "LessonHost", "Sockets", "Wire"]
+                + lessons.map { .init(stringLiteral: "Solution" + number($0)) }),
+
+        .testTarget(
+            name: "GraderTests", dependencies: ["Course", "GraderKit", "Graders", "LabCore"],
+            path: "Tests/Graders"),
+        .testTarget(name: "SocketsTests", dependencies: ["Sockets"]),
+        .testTarget(name: "TapTests", dependencies: ["GraderKit", "Graders", "LabCore", "Sockets", "Wire"]),
+    ]
+)

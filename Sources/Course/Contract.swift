@@ -1,0 +1,101 @@
+/// What a lesson asks a student to write: a struct of closures, one a function (`Lesson04`). The exercise's
+/// `main.swift` fills it from the student's functions, `Solutions/04-tcp` from the reference; the compiler checks
+/// that both fit. `entries` says how each closure is reached from outside the process.
+public protocol LessonContract {
+    /// The lesson's folder name: `04-tcp`.
+    static var slug: String { get }
+    var entries: [Entry] { get }
+}
+
+/// One closure of a contract, by the name that graders and the command line use: `uppercase-server`.
+public struct Entry {
+    public enum Kind {
+        /// Called with values, answers with a value; its errors are reported, not judged. A `Value.socket` argument
+        /// arrives as a descriptor that is already connected.
+        case function(([Value]) throws -> Value)
+        /// Runs until the process ends; bound to the host (numeric IPv4 or IPv6) and port (0: any) that it is given.
+        case server((_ host: String, _ port: UInt16) throws -> Void)
+    }
+
+    public let name: String
+    public let kind: Kind
+
+    public static func function(_ name: String, _ body: @escaping ([Value]) throws -> Value) -> Entry {
+        Entry(name: name, kind: .function(body))
+    }
+
+    public static func server(_ name: String, _ body: @escaping (String, UInt16) throws -> Void) -> Entry {
+        Entry(name: name, kind: .server(body))
+    }
+}
+
+/// What crosses between the grader and a lesson process.
+public indirect enum Value: Codable, Equatable, Sendable {
+    case none
+    case bool(Bool)
+    case int(Int)
+    /// All the integers that a lesson needs, unsigned 64-bit ones too.
+    case unsigned(UInt64)
+    case bytes([UInt8])
+    case string(String)
+    case list([Value])
+    /// As an argument only: the host makes a socket of this `type` (`SOCK_STREAM`, `SOCK_DGRAM`), connects it to
+    /// `address` (a `sockaddr`'s bytes), and passes its descriptor.
+    case socket(type: Int32, address: [UInt8])
+    /// What a `.socket` argument has become by the time that a function sees it.
+    case descriptor(Int32)
+}
+
+/// A grader that calls a function with arguments of the wrong kind: a mistake in the lab, not the student's.
+public struct ArgumentError: Error, CustomStringConvertible {
+    public let description: String
+    public init(description: String) { self.description = description }
+}
+
+extension [Value] {
+    public func bool(_ index: Int) throws -> Bool {
+        if case .bool(let value) = try argument(index) { return value }
+        throw wrong(index, "a Bool")
+    }
+
+    public func int(_ index: Int) throws -> Int {
+        if case .int(let value) = try argument(index) { return value }
+        throw wrong(index, "an Int")
+    }
+
+    public func unsigned<Integer: FixedWidthInteger & UnsignedInteger>(
+        _ index: Int, as type: Integer.Type = Integer.self
+    ) throws -> Integer {
+        if case .unsigned(let value) = try argument(index), let exact = Integer(exactly: value) { return exact }
+        throw wrong(index, "a \(type)")
+    }
+
+    public func bytes(_ index: Int) throws -> [UInt8] {
+        if case .bytes(let value) = try argument(index) { return value }
+        throw wrong(index, "bytes")
+    }
+
+    public func string(_ index: Int) throws -> String {
+        if case .string(let value) = try argument(index) { return value }
+        throw wrong(index, "a String")
+    }
+
+    public func list(_ index: Int) throws -> [Value] {
+        if case .list(let value) = try argument(index) { return value }
+        throw wrong(index, "a list")
+    }
+
+    public func descriptor(_ index: Int) throws -> Int32 {
+        if case .descriptor(let value) = try argument(index) { return value }
+        throw wrong(index, "a socket")
+    }
+
+    private func argument(_ index: Int) throws -> Value {
+        guard indices.contains(index) else { throw ArgumentError(description: "argument \(index + 1) is missing") }
+        return self[index]
+    }
+
+    private func wrong(_ index: Int, _ expected: String) -> ArgumentError {
+        ArgumentError(description: "argument \(index + 1) should be \(expected), not \(self[index])")
+    }
+}

@@ -1,0 +1,13 @@
+// setrlimit(2): Glibc types the resource as an enum, Darwin as Int32.
+#if canImport(Glibc)
+import Glibc
+
+func limit(_ resource: __rlimit_resource, to most: UInt) {
+    let number = __rlimit_resource_t(resource.rawValue)
+    var limits = rlimit()
+    getrlimit(number, &limits)
+    limits.rlim_max = min(rlim_t(most), limits.rlim_max)
+    limits.rlim_cur = min(rlim_t(most), limits.rlim_cur)
+    setrlimit(number, &limits)
+}
+#endif
