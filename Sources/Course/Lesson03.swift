@@ -2,25 +2,31 @@
 public struct Lesson03: LessonContract {
     public static let slug = "03-udp"
 
+    /// Answers each datagram with the same bytes, a…z turned into A…Z, from the port that it was sent to.
     public var uppercaseServer: (_ host: String, _ port: UInt16) throws -> Void
-    /// Answers each datagram with its arrival: decimal milliseconds since 1970, a space, and the datagram.
+    /// Answers each datagram with its arrival: decimal milliseconds since 1970, one space, and the datagram. An answer
+    /// that would be longer than a datagram can be is not sent.
     public var timestampServer: (_ host: String, _ port: UInt16) throws -> Void
-    /// One question over a bad network. Throws `RequestError.noAnswer` after the last attempt.
+    /// One question over a bad network. Each attempt is one datagram: request number and attempt (from 1), both u32 and
+    /// big-endian, then the message; an answer is the same 8 bytes, then the server's payload. `timeout` is for each
+    /// attempt. Throws `RequestError.noAnswer` after the last one, `SocketError` if a datagram cannot be sent.
     public var request:
         (_ message: [UInt8], _ host: String, _ port: UInt16, _ timeout: Milliseconds, _ attempts: Int)
             throws -> Answer
-    /// One exchange through `connect`. Throws `SocketError` with `ECONNREFUSED` if nobody is there, `RequestError.noAnswer`
-    /// if nobody answers.
+    /// One exchange through `connect`. Throws `SocketError` with `ECONNREFUSED` if nobody is there,
+    /// `RequestError.noAnswer` if nobody answers.
     public var connectedClient:
         (_ message: [UInt8], _ host: String, _ port: UInt16, _ timeout: Milliseconds)
             throws -> [UInt8]
     /// One datagram to everybody on the loopback network, 127.255.255.255.
     public var broadcast: (_ message: [UInt8], _ port: UInt16) throws -> Void
-    /// Broadcasts `WHO IS THERE?` and collects the answers that arrive within the timeout, one a sender.
+    /// Broadcasts `WHO IS THERE?` to 127.255.255.255 and collects the answers that arrive within the timeout, the first
+    /// of each sender (address and port), in any order.
     public var discover: (_ port: UInt16, _ timeout: Milliseconds) throws -> [Discovered]
     /// One datagram to a multicast group, on the loopback interface.
     public var multicastSend: (_ message: [UInt8], _ group: String, _ port: UInt16) throws -> Void
-    /// Joins the group on the loopback interface, waits for one datagram, returns it. Throws `RequestError.noAnswer`.
+    /// Joins the group on the loopback interface, at a port that others may share, waits for one datagram to the group,
+    /// returns it. Throws `RequestError.noAnswer`.
     public var multicastReceive: (_ group: String, _ port: UInt16, _ timeout: Milliseconds) throws -> [UInt8]
 
     public init(
