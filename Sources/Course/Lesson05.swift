@@ -1,3 +1,5 @@
+import Sockets
+
 /// Lesson 05: framing. How a stream of bytes is cut into messages again (sticky packets, 粘包).
 public struct Lesson05: LessonContract {
     public static let slug = "05-framing"
@@ -8,11 +10,13 @@ public struct Lesson05: LessonContract {
     public var makeFrameDecoder: (_ limit: Int) -> any MessageDecoder
     /// A u32 big-endian length, then the message.
     public var encodeFrame: ([UInt8]) -> [UInt8]
-    /// Sends every frame back as it came; frames of up to 1 MiB, a longer one closes the connection.
+    /// Sends every frame back as it came, to many clients at once; frames of up to 1 MiB, a longer one closes the
+    /// connection.
     public var framedEchoServer: (_ host: String, _ port: UInt16) throws -> Void
-    /// Sends name, size and content of the file at `path`. Throws if it cannot be read whole.
+    /// Sends name, size and content of the file at `path`; leaves the socket open. Throws if the file cannot be read
+    /// whole.
     public var sendFile: (Int32, _ path: String) throws -> Void
-    /// Receives one file into `folder` and returns its name. Throws `TransferError`.
+    /// Receives one file into `folder` and returns its name; leaves the socket open. Throws `TransferError`.
     public var receiveFile: (Int32, _ folder: String) throws -> String
 
     public init(
@@ -33,53 +37,117 @@ public struct Lesson05: LessonContract {
 
     public var entries: [Entry] {
         [
-            .function("line-decoder") { a in try decode(with: makeLineDecoder(try a.int(0)), chunks: a.list(1)) },
-            .function("frame-decoder") { a in try decode(with: makeFrameDecoder(try a.int(0)), chunks: a.list(1)) },
+            // A limit, a stream, and how to cut it: see `chunks`. See `decode` for the answer.
+            .function("line-decoder") { a in try decode(with: makeLineDecoder(try a.int(0)), chunks: chunks(a)) },
+            .function("frame-decoder") { a in try decode(with: makeFrameDecoder(try a.int(0)), chunks: chunks(a)) },
+            // A limit, a pattern, how often it is repeated, and the size of a chunk. See `cost` for the answer.
+            .function("line-decoder-cost") { a in try cost(of: makeLineDecoder(try a.int(0)), a) },
+            .function("frame-decoder-cost") { a in try cost(of: makeFrameDecoder(try a.int(0)), a) },
             .function("encode-frame") { a in .bytes(encodeFrame(try a.bytes(0))) },
             .server("framed-echo-server", framedEchoServer),
-            .function("send-file") { a in
-                try sendFile(try a.descriptor(0), try a.string(1))
+            // One file after another over one socket: what follows a file belongs to the next.
+            .function("send-files") { a in
+                let socket = try a.descriptor(0)
+                for index in try a.list(1).indices { try sendFile(socket, try a.list(1).string(index)) }
                 return .none
             },
-            .function("receive-file") { a in .string(try receiveFile(try a.descriptor(0), try a.string(1))) },
+            .function("receive-files") { a in
+                let (socket, folder) = (try a.descriptor(0), try a.string(1))
+                return .list(try (0..<(try a.int(2))).map { _ in .string(try receiveFile(socket, folder)) })
+            },
         ]
     }
 }
 
-/// Bytes in, messages out. It keeps what does not make a message yet.
+/// Bytes in, messages out, no sockets: it keeps what does not make a message yet.
+///
+///     decoder.feed(bytes)                          // whatever one recv gave
+///     while let message = try decoder.next() { … }
+///
+/// Messages are asked for one by one, so those before a bad one arrive however the stream was cut.
 public protocol MessageDecoder {
-    /// - Parameter bytes: the next bytes of the stream, cut anywhere.
-    /// - Returns: the messages that are complete now, in order, without their marks. An incomplete one is no error.
-    /// - Throws: `FramingError`; the stream cannot be trusted after that.
-    mutating func feed(_ bytes: [UInt8]) throws -> [[UInt8]]
+    /// - Parameter bytes: the next bytes of the stream, cut anywhere; perhaps none.
+    mutating func feed(_ bytes: [UInt8])
+
+    /// - Returns: the next message without its mark, or nil if more bytes are needed for it, which is no error.
+    /// - Throws: `FramingError`; the stream cannot be trusted after that, and the decoder is not asked again.
+    mutating func next() throws -> [UInt8]?
 }
 
 public enum FramingError: Error, Equatable, Sendable {
-    /// A message over the limit.
+    /// A message over the limit: known from a length alone, or from `limit` + 1 bytes without a newline.
     case tooLong(limit: Int)
 }
 
 public enum TransferError: Error, Equatable, Sendable {
     /// A name that is empty, `.`, `..`, has a `/` or a zero byte, or is not UTF-8.
     case badName
-    /// The stream ended before the file did.
-    case cutShort(received: Int)
+    /// Only so many bytes of the content came: the stream ended before the file did, or, for the sender, the file ended
+    /// before the size that was announced. 0 if not even the header came whole.
+    case cutShort(after: Int)
 }
 
-/// Feeds the chunks one by one; the answer is, for each chunk, the messages that it completed. An error ends the list:
-/// its last element is then the error's name.
-private func decode(with decoder: any MessageDecoder, chunks: [Value]) throws -> Value {
+/// Argument 1 cut as argument 2 says: `.int`: chunks of that size; `.list`: chunks of these lengths (0 for an empty
+/// one), and what is left as the last.
+private func chunks(_ arguments: [Value]) throws -> [[UInt8]] {
+    let stream = try arguments.bytes(1)
+    if arguments.count > 2, case .int(let size) = arguments[2], size > 0 { return cut(stream, size) }
+    var chunks: [[UInt8]] = []
+    var start = 0
+    for index in try arguments.list(2).indices {
+        let end = min(start + (try arguments.list(2).int(index)), stream.count)
+        chunks.append(Array(stream[start..<end]))
+        start = end
+    }
+    if start < stream.count { chunks.append(Array(stream[start...])) }
+    return chunks
+}
+
+private func cut(_ stream: [UInt8], _ size: Int) -> [[UInt8]] {
+    stride(from: 0, to: stream.count, by: size).map { Array(stream[$0..<min($0 + size, stream.count)]) }
+}
+
+/// Feeds the chunks one by one; the answer is, for each chunk, the list of messages that it completed. An error ends the
+/// answer with its name. So does a decoder that gives more messages than there were bytes: `endless`.
+private func decode(with decoder: any MessageDecoder, chunks: [[UInt8]]) -> Value {
     var decoder = decoder
     var answers: [Value] = []
-    for index in chunks.indices {
+    var bytesLeft = 0
+    for chunk in chunks {
+        decoder.feed(chunk)
+        bytesLeft += chunk.count
+        var messages: [Value] = []
         do {
-            answers.append(.list(try decoder.feed(try chunks.bytes(index)).map(Value.bytes)))
-        } catch let error as ArgumentError {
-            throw error
+            while let message = try decoder.next() {
+                messages.append(.bytes(message))
+                bytesLeft -= 1
+                if bytesLeft < 0 { return .list(answers + [.list(messages), .string("endless")]) }
+            }
+            answers.append(.list(messages))
         } catch {
-            answers.append(.string("\(error)"))
-            break
+            return .list(answers + [.list(messages), .string("\(error)")])
         }
     }
     return .list(answers)
+}
+
+/// How much work a stream is: the number of messages in it, and the CPU time that the decoder took, in nanoseconds.
+private func cost(of decoder: any MessageDecoder, _ arguments: [Value]) throws -> Value {
+    let (pattern, times, size) = (try arguments.bytes(1), try arguments.int(2), try arguments.int(3))
+    let chunks = cut(Array(repeatElement(pattern, count: times).joined()), size)
+    var decoder = decoder
+    var count = 0
+    let start = threadCPUTime()
+    for chunk in chunks {
+        decoder.feed(chunk)
+        while try decoder.next() != nil, count < pattern.count * times { count += 1 }
+    }
+    return .list([.int(count), .unsigned(threadCPUTime() - start)])
+}
+
+/// clock_gettime(2)
+private func threadCPUTime() -> UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
 }
