@@ -1,0 +1,18 @@
+import Sockets
+
+/// close(2) on a socket that still has unread bytes, or that bytes arrive for later, answers the peer with RST, and RST
+/// throws away what the peer has not read yet: maybe our last words. So we say "no more from me" first, and hang up only
+/// when the peer has said the same.
+///
+/// A peer that never ends holds us here for ever; lesson 11 adds the deadline.
+func closeGracefully(_ socket: Int32) throws {
+    // Once, whatever happens below: a second close could hit a descriptor that another thread was given meanwhile.
+    defer { close(socket) }
+    try check("shutdown", shutdown(socket, SHUT_WR))
+    var buffer = [UInt8](repeating: 0, count: 4096)
+    while true {
+        let count = recv(socket, &buffer, buffer.count, 0)
+        if count == 0 { return }
+        if count < 0 && errno != EINTR { throw SocketError("recv", errno) }
+    }
+}
