@@ -10,12 +10,14 @@ public struct Lesson02: LessonContract {
     public var parseIPv4: (String) -> [UInt8]?
     /// The exact bytes of a `sockaddr_in` or `sockaddr_in6`. Throws `AddressError.notAnAddress`.
     public var socketAddress: (_ host: String, _ port: UInt16) throws -> [UInt8]
-    /// The exact bytes of a whole `sockaddr_un`. Throws `AddressError.pathTooLong`.
+    /// The exact bytes of a whole `sockaddr_un`. Throws `AddressError.pathTooLong`, or `notAnAddress` for a path that is
+    /// empty or has a zero byte in it: the kernel would take either for another name.
     public var unixSocketAddress: (_ path: String) throws -> [UInt8]
-    /// `127.0.0.1:80`, `[::1]:80`. Throws `AddressError.notAnEndpoint`.
+    /// `127.0.0.1:80`, `[::1]:80`: a numeric address and a port. Throws `AddressError.notAnEndpoint`.
     public var parseEndpoint: (String) throws -> Endpoint
-    /// Numeric addresses for a name, through `getaddrinfo`, none twice. Throws `ResolveError`.
+    /// Numeric addresses for a name, through `getaddrinfo`, in its order, none twice. Throws `ResolveError`.
     public var resolve: (_ name: String) throws -> [String]
+    /// Throws `SocketError` if the descriptor is not a socket, or not open.
     public var describeSocket: (Int32) throws -> SocketDescription
 
     public init(
@@ -63,7 +65,7 @@ public struct Lesson02: LessonContract {
 
 /// A host and a port.
 public struct Endpoint: Equatable, Sendable {
-    /// A numeric address without brackets: `::1`.
+    /// A numeric address as it was written, without brackets: `::1`.
     public var host: String
     /// In host order.
     public var port: UInt16
@@ -75,11 +77,13 @@ public struct Endpoint: Equatable, Sendable {
 }
 
 public enum AddressError: Error, Equatable, Sendable {
+    /// The text that is not an address.
     case notAnAddress(String)
-    /// Neither 4 nor 16 bytes.
+    /// Neither 4 nor 16 bytes: how many.
     case wrongLength(Int)
-    /// A Unix path that does not fit `sun_path` with its final zero.
+    /// A Unix path that does not fit `sun_path` with its final zero: its length in bytes.
     case pathTooLong(Int)
+    /// The text that is not an endpoint.
     case notAnEndpoint(String)
 }
 
@@ -95,9 +99,9 @@ public struct SocketDescription: Equatable, Sendable {
     public var type: String
     /// `IPv4`, `IPv6` or `Unix`.
     public var family: String
-    /// `127.0.0.1:12000`, `[::1]:12000`, or the path of a Unix socket.
+    /// `127.0.0.1:12000`, `[::1]:12000`, or the path of a Unix socket; empty if a Unix socket has none.
     public var local: String
-    /// The same for the other end, or nil if the socket is not connected.
+    /// The same for the other end; nil if the socket is not connected.
     public var peer: String?
 
     public init(type: String, family: String, local: String, peer: String?) {
