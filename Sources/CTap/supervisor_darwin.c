@@ -8,8 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-int tap_supervise(int descriptor, uint64_t memory_limit) {
-    (void)memory_limit;
+int tap_supervise(int descriptor, uint64_t memory_limit, const int kept[2]) {
+    (void)memory_limit, (void)kept;
     pid_t child = fork();
     if (child == -1) return -1;
     if (child == 0) {

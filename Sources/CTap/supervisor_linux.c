@@ -72,13 +72,18 @@ static uint64_t nanoseconds(struct timeval time) {
     return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_usec * 1000u;
 }
 
-static void supervise(pid_t child, int descriptor, int signals, uint64_t memory_limit) {
-    /* Nothing of the student's side may stay open here, or the grader would wait for its end in vain. */
-    unsigned low = (unsigned)(descriptor < signals ? descriptor : signals);
-    unsigned high = (unsigned)(descriptor < signals ? signals : descriptor);
-    if (low > 0) close_range(0, low - 1, 0);
+/* Closes all descriptors from `first` on but two. */
+static void close_others(int one, int other, unsigned first) {
+    unsigned low = (unsigned)(one < other ? one : other);
+    unsigned high = (unsigned)(one < other ? other : one);
+    if (low > first) close_range(first, low - 1, 0);
     if (high > low + 1) close_range(low + 1, high - 1, 0);
     close_range(high + 1, ~0u, 0);
+}
+
+static void supervise(pid_t child, int descriptor, int signals, uint64_t memory_limit) {
+    /* Nothing of the student's side may stay open here, or the grader would wait for its end in vain. */
+    close_others(descriptor, signals, 0);
     struct tap_ending ending = {0};
     bool running = true;
     while (running) {
@@ -108,7 +113,7 @@ static void supervise(pid_t child, int descriptor, int signals, uint64_t memory_
     _exit(0);
 }
 
-int tap_supervise(int descriptor, uint64_t memory_limit) {
+int tap_supervise(int descriptor, uint64_t memory_limit, const int kept[2]) {
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     sigset_t child_signal, all, old;
     sigemptyset(&child_signal);
@@ -126,7 +131,8 @@ int tap_supervise(int descriptor, uint64_t memory_limit) {
     prctl(PR_SET_CHILD_SUBREAPER, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() == 1) _exit(0); /* it died before we asked */
-    close(descriptor);
+    /* What a grader left open by mistake must not shift the program's descriptors, or keep a connection alive. */
+    close_others(kept[0], kept[1], 3);
     sigprocmask(SIG_SETMASK, &old, 0);
     return 0;
 }

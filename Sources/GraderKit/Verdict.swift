@@ -10,6 +10,8 @@ public struct Verdict: Codable, Sendable {
         case notStarted = "not-started"
         /// This machine cannot run the check: `reason` says what it lacks.
         case skipped
+        /// The lab itself went wrong: `reason` says how.
+        case labError = "lab-error"
     }
 
     /// The lesson's slug: `04-tcp`.
@@ -24,7 +26,7 @@ public struct Verdict: Codable, Sendable {
     public var report: Report?
     /// If not started: the `todo()` that was reached.
     public var place: Place?
-    /// If skipped.
+    /// If skipped, or if the lab went wrong.
     public var reason: String?
     /// What the student's program printed, cut to its first and last kilobytes.
     public var output: String?

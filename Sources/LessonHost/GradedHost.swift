@@ -10,12 +10,13 @@ struct GradedHost {
 
     func run() -> Never {
         let memory = environment("LAB_MEMORY_LIMIT").flatMap(UInt64.init) ?? 1 << 30
-        guard tap_supervise(descriptors.supervisor, memory) == 0 else { exit(3) }
+        let hidden = [descriptors.control, descriptors.tap]
+        guard tap_supervise(descriptors.supervisor, memory, hidden) == 0 else { exit(3) }
         // From here on this is the child: the student's process.
         setLimits()
-        let hidden = [descriptors.control, descriptors.tap]
+        if let folder = environment("LAB_FOLDER") { chdir(folder) }
         let plan = environment("LAB_FAULT_PLAN") ?? ""
-        for name in ["LAB_MEMORY_LIMIT", "LAB_FAULT_PLAN", "LAB_DESCRIPTOR_LIMIT"] { unsetenv(name) }
+        for name in ["LAB_MEMORY_LIMIT", "LAB_FAULT_PLAN", "LAB_DESCRIPTOR_LIMIT", "LAB_FOLDER"] { unsetenv(name) }
         let control = ControlLine(descriptor: descriptors.control)
         guard tap_start(descriptors.tap, plan, hidden, Int32(hidden.count)) == 0 else {
             control.send(.misused("\"\(plan)\" is not a fault plan"))

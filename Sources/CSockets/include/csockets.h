@@ -29,6 +29,12 @@ static inline int fdIsSet(int fd, const fd_set *set) { return FD_ISSET(fd, set);
    The lesson on forking servers says when it is safe. */
 static inline pid_t forkProcess(void) { return fork(); }
 
+#ifdef __linux__
+/* pipe2(2) and accept4(2), which need _GNU_SOURCE, and that would change the type of every sockaddr parameter. */
+extern int pipe2(int ends[2], int flags);
+extern int accept4(int listener, struct sockaddr *address, socklen_t *length, int flags);
+#endif
+
 /* What waitpid(2) reports. */
 static inline int processExited(int status) { return WIFEXITED(status); }
 static inline int processExitCode(int status) { return WEXITSTATUS(status); }

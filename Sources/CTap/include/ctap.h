@@ -27,7 +27,8 @@ int tap_host_socket(int family, int type);
 int tap_host_connect(int descriptor, const struct sockaddr *address, socklen_t length);
 
 /* Splits the process: the caller goes on as a child in a process group of its own; the parent stays as its supervisor
-   and never returns. See supervisor_linux.c. Returns 0 in the child, -1 if it could not fork. */
-int tap_supervise(int supervisor_descriptor, uint64_t memory_limit);
+   and never returns. The child keeps descriptors 0, 1, 2, `kept` and nothing else. See supervisor_linux.c. Returns 0 in
+   the child, -1 if it could not fork. */
+int tap_supervise(int supervisor_descriptor, uint64_t memory_limit, const int kept[2]);
 
 #endif

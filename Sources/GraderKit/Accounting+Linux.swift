@@ -1,0 +1,51 @@
+// What a lesson process holds and uses, from proc(5) and clock_getcpuclockid(3).
+#if os(Linux)
+import Foundation
+import Glibc
+
+extension Subject {
+    /// Nanoseconds of CPU that the process has used; 0 once it has ended.
+    public var cpuTime: UInt64 {
+        var clock = clockid_t()
+        guard clock_getcpuclockid(processNumber, &clock) == 0 else { return 0 }
+        var time = timespec()
+        guard clock_gettime(clock, &time) == 0 else { return 0 }
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
+
+    /// How many descriptors it has open, the lab's own two among them.
+    public var descriptorCount: Int { entries("/proc/\(processNumber)/fd").count }
+
+    public var threadCount: Int { entries("/proc/\(processNumber)/task").count }
+
+    /// The most memory that it ever had resident, in bytes.
+    public var peakMemory: Int {
+        guard let status = try? String(contentsOfFile: "/proc/\(processNumber)/status", encoding: .utf8),
+            let line = status.split(separator: "\n").first(where: { $0.hasPrefix("VmHWM:") }),
+            let kilobytes = line.split(separator: " ").dropFirst().first.flatMap({ Int($0) })
+        else { return 0 }
+        return kilobytes * 1024
+    }
+
+    /// Its child processes, and which of them are zombies: ended, but not waited for.
+    public var children: (all: [Int32], zombies: [Int32]) {
+        var all: [Int32] = []
+        for task in entries("/proc/\(processNumber)/task") {
+            let list = try? String(contentsOfFile: "/proc/\(processNumber)/task/\(task)/children", encoding: .utf8)
+            all += (list ?? "").split(separator: " ").compactMap { Int32($0) }
+        }
+        let zombies = all.filter { child in
+            // The state follows the name, which is in parentheses and may hold anything.
+            guard let stat = try? String(contentsOfFile: "/proc/\(child)/stat", encoding: .utf8),
+                let close = stat.lastIndex(of: ")")
+            else { return false }
+            return stat[close...].dropFirst(2).first == "Z"
+        }
+        return (all, zombies)
+    }
+
+    private func entries(_ folder: String) -> [String] {
+        (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+    }
+}
+#endif

@@ -1,0 +1,194 @@
+/// A named mistake, and the rule that recognises it in what the program did. The catalogue explains it to the student
+/// (`Lessons/causes.json`, or `causes` of a lesson.json) under the same id.
+import Course
+import Sockets
+import Wire
+
+public struct Cause: Sendable {
+    public let id: String
+    /// Nil if the evidence does not show this mistake; else what it looked like here, or an empty string.
+    let find: @Sendable (Evidence) -> String?
+
+    public init(_ id: String, find: @escaping @Sendable (Evidence) -> String?) {
+        self.id = id
+        self.find = find
+    }
+
+    /// A mistake that is shown by a condition, without more to say.
+    public init(_ id: String, when condition: @escaping @Sendable (Evidence) -> Bool) {
+        self.init(id) { condition($0) ? "" : nil }
+    }
+}
+
+/// What is known when a check has failed.
+public struct Evidence: Sendable {
+    public var failure: Failure
+    /// Of the process that was asked last.
+    public var timeline: Timeline
+    public var asked: (entry: String, host: String, port: UInt16)?
+    /// Nil while the process lives.
+    public var ending: Subject.Ending?
+    /// What the server said when it came back: it returned, or threw.
+    public var returned: PendingCall.Outcome?
+    /// CPU time over wall time since the process began, 1 is one core.
+    public var load: Double
+    public var output: Subject.Output
+    /// When the evidence was taken (ns).
+    public var now: UInt64
+}
+
+extension Cause {
+    // MARK: How it ended
+
+    static let sigpipe = Cause("sigpipe") { $0.ending?.signal == SIGPIPE }
+    static let memory = Cause("out-of-memory") { $0.ending?.outOfMemory == true }
+    static let cpuLimit = Cause("spinning") { $0.ending?.signal == SIGXCPU }
+    static let flood = Cause("output-flood") { evidence in
+        guard evidence.output.count > Subject.Output.most else { return nil }
+        return say("it printed more than \(evidence.output.count >> 20) MB", "它打印了超过 \(evidence.output.count >> 20) MB")
+    }
+    static let misaligned = Cause("misaligned-load") { Cause.crashText($0).contains("misaligned") }
+    static let overflow = Cause("arithmetic-overflow") {
+        let text = Cause.crashText($0)
+        return text.contains("overflow") || text.contains("Not enough bits")
+            || text.contains("Negative value is not representable")
+    }
+    static let indexOutOfRange = Cause("index-out-of-range") {
+        Cause.crashText($0).contains("out of range") || Cause.crashText($0).contains("out of bounds")
+    }
+    static let crash = Cause("crash") { evidence in
+        guard let signal = evidence.ending?.signal,
+            [SIGILL, SIGTRAP, SIGABRT, SIGSEGV, SIGBUS, SIGFPE].contains(signal)
+        else { return nil }
+        return Cause.crashText(evidence)
+    }
+    static let killed = Cause("killed") { evidence in
+        evidence.ending?.signal.map { say("signal \($0)", "信号 \($0)") }
+    }
+    static let exited = Cause("exited") { evidence in
+        evidence.ending?.code.map { say("exit code \($0)", "退出码 \($0)") }
+    }
+    static let threw = Cause("server-threw") { evidence in
+        guard case .threw(_, _, _, let description)? = evidence.returned else { return nil }
+        return description
+    }
+    static let returnedEarly = Cause("server-returned") { evidence in
+        guard case .returned? = evidence.returned else { return nil }
+        return ""
+    }
+
+    /// The line that Swift prints when it traps.
+    static func crashText(_ evidence: Evidence) -> String {
+        guard evidence.ending?.signal != nil else { return "" }
+        let line = evidence.output.text.split(separator: "\n").first { $0.contains("Fatal error") }
+        return line.map { text in
+            text.range(of: "Fatal error: ").map { String(text[$0.upperBound...]) } ?? String(text)
+        } ?? ""
+    }
+
+    // MARK: What it was doing
+
+    /// A receive on a connection that has nothing to say, while others wait.
+    public static let blockedInReceive = Cause("blocked-in-recv") { evidence in
+        guard
+            let call = evidence.timeline.blocked.last(where: {
+                $0.isReceive && evidence.timeline.accepted($0.descriptor)
+            })
+        else { return nil }
+        return call.callText
+    }
+
+    /// Waits for a client that never comes, or the wrong one: it is back in `accept`, and the reply was never sent.
+    public static let blockedInAccept = Cause("blocked-in-accept") { evidence in
+        evidence.timeline.blocked.last(where: \.isAccept)?.callText
+    }
+
+    public static let blockedInSend = Cause("blocked-in-send") { evidence in
+        evidence.timeline.blocked.last(where: \.isSend)?.callText
+    }
+
+    /// The port's bytes the wrong way round: 53 became 13,568.
+    public static let portInHostOrder = Cause("port-in-host-order") { evidence in
+        guard let asked = evidence.asked, asked.port != 0, asked.port != asked.port.byteSwapped else { return nil }
+        let swapped = asked.port.byteSwapped
+        guard evidence.timeline.calls("bind", "connect", "sendto").contains(where: { $0.given?.port == swapped }) else {
+            return nil
+        }
+        return say("asked for port \(asked.port), it used \(swapped)", "要求端口 \(asked.port)，实际用了 \(swapped)")
+    }
+
+    public static let ignoredPort = Cause("ignored-port") { evidence in
+        guard let asked = evidence.asked, let given = evidence.timeline.calls("bind").last?.given,
+            given.family != AF_UNIX, given.port != asked.port
+        else { return nil }
+        return say("asked for port \(asked.port), it bound \(given.port)", "要求端口 \(asked.port)，实际绑定了 \(given.port)")
+    }
+
+    public static let ignoredHost = Cause("ignored-host") { evidence in
+        guard let asked = evidence.asked, !asked.host.isEmpty, let given = evidence.timeline.calls("bind").last?.given,
+            given.family != AF_UNIX, given.host != asked.host
+        else { return nil }
+        return say("asked for \(asked.host), it bound \(given.host)", "要求地址 \(asked.host)，实际绑定了 \(given.host)")
+    }
+
+    public static let portTaken = Cause("address-in-use") { evidence in
+        evidence.timeline.calls("bind").last.flatMap { $0.error == EADDRINUSE ? $0.callText : nil }
+    }
+
+    public static let neverBound = Cause("never-bound") { evidence in
+        evidence.asked?.host.isEmpty == false && evidence.timeline.count("bind") == 0
+    }
+
+    public static let neverListened = Cause("never-listened") { evidence in
+        evidence.asked?.host.isEmpty == false && evidence.timeline.served == nil
+            && evidence.timeline.count("listen") == 0
+    }
+
+    /// `EINTR` came back and the program gave up instead of calling again.
+    public static let interruptedCall = Cause("eintr-not-retried") { evidence in
+        let timeline = evidence.timeline
+        guard let index = timeline.calls.lastIndex(where: { $0.failed && $0.error == EINTR }) else { return nil }
+        let call = timeline.calls[index]
+        let again = timeline.calls[(index + 1)...].contains { $0.name == call.name && $0.descriptor == call.descriptor }
+        return again ? nil : call.callText
+    }
+
+    /// The rest of a send that took only a part was never sent.
+    public static let shortSend = Cause("short-send-ignored") { evidence in
+        for call in evidence.timeline.calls.reversed() where call.isSend && call.result > 0 && call.result < call.length
+        {
+            let rest = evidence.timeline.calls.contains {
+                $0.isSend && $0.descriptor == call.descriptor && $0.entered > call.entered
+            }
+            if !rest {
+                return say(
+                    "\(call.name) took \(call.result) of \(call.length) bytes",
+                    "\(call.name) 只接受了 \(call.length) 字节中的 \(call.result) 字节")
+            }
+        }
+        return nil
+    }
+
+    /// Busy without getting anywhere.
+    public static let spinning = Cause("spinning") { evidence in
+        guard evidence.load > 0.5, let most = evidence.timeline.counts.max(by: { $0.value < $1.value }),
+            most.value > 1000
+        else { return nil }
+        return say("\(most.key) was called \(most.value) times", "\(most.key) 被调用了 \(most.value) 次")
+    }
+
+    /// What explains a failure of any check, the surest first.
+    static let endings: [Cause] = [
+        memory, flood, sigpipe, cpuLimit, misaligned, overflow, indexOutOfRange, crash, threw, returnedEarly, exited,
+        killed,
+    ]
+    static let general: [Cause] = [
+        portInHostOrder, ignoredPort, ignoredHost, portTaken, neverBound, neverListened, interruptedCall, shortSend,
+        spinning, blockedInReceive,
+    ]
+}
+
+extension Timeline {
+    /// Does this descriptor come from `accept`?
+    func accepted(_ descriptor: Int32) -> Bool { calls.contains { $0.isAccept && $0.result == Int64(descriptor) } }
+}

@@ -1,0 +1,115 @@
+/// The grader's UDP socket, as a client of the program's server, or as a server that the program asks.
+import Course
+import Foundation
+import Sockets
+import Wire
+
+public final class DatagramPeer {
+    public let address: SocketAddress
+    public let descriptor: Int32
+    private let trial: Trial
+    private let subject: Subject?
+    private let server: SocketAddress?
+
+    /// - Parameter subject: whose end also ends a wait; nil while the program is not started yet.
+    init(boundTo host: String, port: UInt16 = 0, trial: Trial, subject: Subject?, server: SocketAddress?) throws {
+        let any = try SocketAddress(host: host, port: port)
+        let descriptor = try closeOnExecSocket(any.family, SOCK_DGRAM)
+        self.descriptor = descriptor
+        // Room for many of the largest datagrams at once.
+        var size: Int32 = 4 << 20
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout.size(ofValue: size)))
+        try check("bind", any.withSockaddr { bind(descriptor, $0, $1) })
+        address = try SocketAddress.local(of: descriptor)
+        self.trial = trial
+        self.subject = subject
+        self.server = server
+        _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
+    }
+
+    deinit { Sockets.close(descriptor) }
+
+    private var name: String { say("the client on port \(address.port)", "端口 \(address.port) 的客户端") }
+
+    public func send(_ text: String) throws { try send(Array(text.utf8)) }
+
+    /// Sends one datagram, to the server unless told otherwise.
+    public func send(_ bytes: [UInt8], to destination: SocketAddress? = nil) throws {
+        guard let destination = destination ?? server else { throw LabError("a datagram needs a destination") }
+        trial.note(
+            say(
+                "port \(address.port): send \(quoted(bytes)), \(bytes.count) bytes",
+                "端口 \(address.port)：发送 \(quoted(bytes))，\(bytes.count) 字节"))
+        while true {
+            let count = bytes.withUnsafeBytes { buffer in
+                destination.withSockaddr { sendto(descriptor, buffer.baseAddress, buffer.count, 0, $0, $1) }
+            }
+            // Linux tells an unconnected socket nothing of a refused datagram, but other systems may: it is lost.
+            if count >= 0 || errno == ECONNREFUSED { return }
+            guard errno == EINTR || errno == EAGAIN else { throw SocketError("sendto", errno) }
+            var event = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+            poll(&event, 1, -1)
+        }
+    }
+
+    public func expect(_ text: String) throws { try expect(Array(text.utf8)) }
+
+    /// The next datagram is exactly this, and comes from the server.
+    public func expect(_ expected: [UInt8], within seconds: Double = Deadline.patience) throws {
+        let size = say(" (\(expected.count) bytes)", "（\(expected.count) 字节）")
+        let sentence = say("\(quoted(expected))\(size) to \(name)", "\(name)收到 \(quoted(expected))\(size)")
+        guard let (bytes, sender) = try receive(until: Deadline(in: seconds), expected: sentence) else {
+            throw Failure(expected: sentence, got: say("nothing within \(Int(seconds)) s", "\(Int(seconds)) 秒内什么也没有"))
+        }
+        guard bytes == expected else {
+            throw Failure(
+                expected: sentence,
+                got: say("\(quoted(bytes)) (\(bytes.count) bytes)", "\(quoted(bytes))（\(bytes.count) 字节）"),
+                difference: byteDifference(expected: expected, got: bytes))
+        }
+        if let server, sender != server {
+            throw Failure(
+                expected: say("an answer from \(server)", "来自 \(server) 的回答"),
+                got: say("the answer came from \(sender)", "回答来自 \(sender)"))
+        }
+    }
+
+    /// The next datagram and its sender, or nil if none came in time.
+    public func receive(until deadline: Deadline = Deadline(), expected: String) throws -> (
+        bytes: [UInt8], sender: SocketAddress
+    )? {
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let (count, sender) = SocketAddress.received { recvfrom(descriptor, &buffer, buffer.count, 0, $0, $1) }
+            if count >= 0, let sender {
+                let bytes = Array(buffer.prefix(count))
+                trial.note(
+                    say(
+                        "port \(address.port): received \(quoted(bytes)), \(count) bytes",
+                        "端口 \(address.port)：收到 \(quoted(bytes))，\(count) 字节"))
+                return (bytes, sender)
+            }
+            if errno == EINTR || errno == ECONNREFUSED { continue }
+            guard errno == EAGAIN else { throw SocketError("recvfrom", errno) }
+            guard let subject else {
+                var event = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+                if poll(&event, 1, deadline.milliseconds) == 0 && deadline.hasPassed { return nil }
+                continue
+            }
+            switch awaitReadiness(of: descriptor, Int32(POLLIN), until: deadline, or: subject.interruption) {
+            case .ready: continue
+            case .late: return nil
+            case .programEnded: throw ProgramEnded(expected: expected)
+            }
+        }
+    }
+}
+
+extension Trial {
+    /// A UDP socket of the grader's, for the program to talk to while it makes `call`.
+    public func datagramPeer(host: String = "127.0.0.1", port: UInt16 = 0, talkingTo call: PendingCall? = nil) throws
+        -> DatagramPeer
+    {
+        try DatagramPeer(boundTo: host, port: port, trial: self, subject: call?.subject, server: nil)
+    }
+}

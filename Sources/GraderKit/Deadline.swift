@@ -1,0 +1,32 @@
+/// A point in time that a wait must not go past.
+///
+/// A check that expects something waits long and goes on at once when it comes, so a slow machine costs time, not
+/// verdicts. `LAB_TIME_SCALE=4` makes every wait four times as long.
+import Sockets
+
+public struct Deadline: Sendable {
+    /// Nanoseconds, CLOCK_MONOTONIC.
+    let time: UInt64
+
+    /// How long a check waits for what it expects, in seconds.
+    public static let patience = 10.0
+
+    public static let scale = getenv("LAB_TIME_SCALE").flatMap { Double(String(cString: $0)) } ?? 1
+
+    public init(in seconds: Double = patience) { time = now() + UInt64(seconds * Deadline.scale * 1e9) }
+
+    public var hasPassed: Bool { now() >= time }
+
+    /// What is left, for `poll`: 0 when it has passed, rounded up so that a wait does not end early.
+    var milliseconds: Int32 {
+        let left = Int64(time) - Int64(now())
+        return left <= 0 ? 0 : Int32(clamping: (left + 999_999) / 1_000_000)
+    }
+}
+
+/// Nanoseconds, CLOCK_MONOTONIC: the clock that the tap uses too, so that both sides share one time line.
+public func now() -> UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+}

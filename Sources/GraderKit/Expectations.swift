@@ -1,0 +1,54 @@
+// What checks compare, and servers on a port of their choice.
+import Course
+import Sockets
+import Wire
+
+extension Trial {
+    /// - Parameter what: completes "expected …": the port it serves.
+    public func expect<Content: Equatable>(
+        _ got: Content, equals expected: Content, _ what: String, cause: String? = nil, detail: String? = nil
+    ) throws {
+        guard got != expected else { return }
+        throw Failure(
+            expected: say("\(what): \(expected)", "\(what)：\(expected)"), got: "\(got)", cause: cause, detail: detail)
+    }
+
+    public func expect(
+        _ got: [UInt8], equals expected: [UInt8], _ what: String, cause: String? = nil, detail: String? = nil
+    ) throws {
+        guard got != expected else { return }
+        throw Failure(
+            expected: say("\(what): \(hexText(expected))", "\(what)：\(hexText(expected))"), got: Value.bytes(got).text,
+            difference: byteDifference(expected: expected, got: got), cause: cause, detail: detail)
+    }
+
+    /// Starts a server on a port that the check chose, free a moment ago. Should somebody take it first, another is
+    /// tried: the tap shows that `bind` found it in use.
+    public func serveOnChosenPort(_ entry: String, _ type: Int32, host: String = "127.0.0.1") throws -> (Server, UInt16)
+    {
+        for _ in 0..<5 {
+            let port = try freePort(type, host: host)
+            do {
+                return (try serve(entry, host: host, port: port), port)
+            } catch {
+                let binds = subjects.last?.timeline.calls("bind") ?? []
+                guard binds.contains(where: { $0.error == EADDRINUSE && $0.given?.port == port }) else { throw error }
+            }
+        }
+        throw LabError(say("every port that was tried is in use", "试过的端口都被占用"))
+    }
+
+    /// Outside the range that the kernel hands out by itself, so that only a server on a fixed port could have it.
+    func freePort(_ type: Int32, host: String) throws -> UInt16 {
+        for _ in 0..<200 {
+            let port = UInt16.random(in: 10_000...30_000)
+            // Equal bytes would hide a wrong byte order, and a port below 1024 needs permission.
+            if port.byteSwapped == port || port.byteSwapped < 1024 { continue }
+            let address = try SocketAddress(host: host, port: port)
+            let descriptor = try closeOnExecSocket(address.family, type)
+            defer { close(descriptor) }
+            if address.withSockaddr({ bind(descriptor, $0, $1) }) == 0 { return port }
+        }
+        throw LabError(say("no free port between 10000 and 30000", "10000 到 30000 之间没有空闲端口"))
+    }
+}

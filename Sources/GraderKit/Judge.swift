@@ -1,0 +1,237 @@
+/// Runs checks and turns what happens into verdicts.
+import Course
+import Foundation
+import Sockets
+import Wire
+
+public struct Judge: Sendable {
+    /// Whose code is judged, for a lesson's slug.
+    public var program: @Sendable (_ slug: String) -> Program
+    /// Random data of a check comes from this and its id.
+    public var seed: UInt64
+
+    public init(seed: UInt64 = Judge.environmentSeed, program: @escaping @Sendable (_ slug: String) -> Program) {
+        self.seed = seed
+        self.program = program
+    }
+
+    /// `LAB_SEED`, or a new one.
+    public static var environmentSeed: UInt64 {
+        getenv("LAB_SEED").flatMap { UInt64(String(cString: $0)) } ?? UInt64.random(in: 1..<1_000_000)
+    }
+
+    /// Judges several checks, `width` at a time, each on a thread of its own. Verdicts come in the order of `checks`;
+    /// `report` gets each as soon as it and all before it are there.
+    @discardableResult
+    public func judge(
+        _ checks: [Check], of slug: String, points: [String: Int] = [:], width: Int = 4,
+        report: (Verdict) -> Void = { _ in }
+    ) -> [Verdict] {
+        let results = Results()
+        let slots = DispatchSemaphore(value: width)
+        let starter = Thread {
+            for (index, check) in checks.enumerated() {
+                slots.wait()
+                let worker = Thread {
+                    results.put(judge(check, of: slug, points: points[check.id] ?? 1), at: index)
+                    slots.signal()
+                }
+                worker.stackSize = 4 << 20
+                worker.start()
+            }
+        }
+        starter.start()
+        return checks.indices.map { index in
+            let verdict = results.take(index)
+            report(verdict)
+            return verdict
+        }
+    }
+
+    /// Judges one check, on this thread.
+    public func judge(_ check: Check, of slug: String, points: Int = 1) -> Verdict {
+        let began = now()
+        var verdict = Verdict(lesson: slug, check: check.id, status: .passed, points: points, seconds: 0, seed: seed)
+        do {
+            let trial = try Trial(program: program(slug), seed: seed ^ fingerprint(check.id))
+            defer { trial.removeFolder() }
+            do {
+                defer { trial.stopPrograms() }
+                do { try check.body(trial) } catch { try settle(error, check, trial, &verdict) }
+            }
+            verdict.trace = trial.trace
+            verdict.output = trial.subjects.map(\.output.text).joined()
+            if verdict.output?.isEmpty == true { verdict.output = nil }
+        } catch {
+            verdict.status = .labError
+            verdict.reason = "\(error)"
+        }
+        verdict.seconds = Double(now() - began) / 1e9
+        return verdict
+    }
+
+    /// What an error means: not started, a failure with its report, or the lab's own trouble (thrown on).
+    private func settle(_ error: any Error, _ check: Check, _ trial: Trial, _ verdict: inout Verdict) throws {
+        var failure: Failure
+        switch error {
+        case let error as Unavailable:
+            verdict.status = .skipped
+            verdict.reason = error.reason
+            return
+        case let error as Failure: failure = error
+        case let error as NotStarted:
+            verdict.status = .notStarted
+            verdict.place = error.place
+            return
+        case let error as ProgramEnded:
+            failure = Failure(expected: error.expected, got: "")
+        default: throw error
+        }
+        // A closed connection and the end of the process that closed it arrive on different lines: give the second a
+        // moment, so that a crash is called a crash. It cannot change the verdict, only its words.
+        for subject in trial.subjects where subject.hasEnded == nil && error is Failure {
+            _ = subject.waitForEnding(until: Deadline(in: 0.3))
+        }
+        if let place = trial.subjects.compactMap(\.reachedTodo).first {
+            verdict.status = .notStarted
+            verdict.place = place
+            return
+        }
+        verdict.status = .failed
+        verdict.report = report(&failure, check, trial)
+    }
+
+    private func report(_ failure: inout Failure, _ check: Check, _ trial: Trial) -> Report {
+        guard let subject = trial.subjects.last(where: { $0.hasEnded != nil }) ?? trial.subjects.last else {
+            return Report(
+                expected: failure.expected, got: failure.got, difference: failure.difference, cause: failure.cause,
+                detail: failure.detail)
+        }
+        subject.catchUp()
+        let time = now()
+        let timeline = subject.timeline
+        let wall = Double(time - timeline.start)
+        let evidence = Evidence(
+            failure: failure, timeline: timeline, asked: subject.asked, ending: subject.hasEnded,
+            returned: subject.unasked.compactMap(\.outcome).first,
+            load: Double(subject.hasEnded?.cpu ?? subject.cpuTime) / max(wall, 1), output: subject.output, now: time)
+        if failure.got.isEmpty { failure.got = evidence.endingText }
+        var report = Report(
+            expected: failure.expected, got: failure.got, difference: failure.difference,
+            calls: timeline.excerpt(now: time), cause: failure.cause, detail: failure.detail)
+        // How a process ended explains more than what it had done so far; then what the check knows; then the rest.
+        let ending = failure.cause == nil ? Cause.endings : []
+        for cause in ending + check.suspects + Cause.general where report.cause == nil {
+            guard let detail = cause.find(evidence) else { continue }
+            report.cause = cause.id
+            report.detail = detail.isEmpty ? nil : detail
+        }
+        if evidence.ending?.signal != nil { report.crash = crashPlace(in: evidence.output.text) }
+        return report
+    }
+}
+
+/// Which verdicts are there.
+private final class Results: @unchecked Sendable {
+    private let condition = NSCondition()
+    private var verdicts: [Int: Verdict] = [:]
+
+    func put(_ verdict: Verdict, at index: Int) {
+        condition.lock()
+        verdicts[index] = verdict
+        condition.broadcast()
+        condition.unlock()
+    }
+
+    func take(_ index: Int) -> Verdict {
+        condition.lock()
+        defer { condition.unlock() }
+        while true {
+            if let verdict = verdicts[index] { return verdict }
+            condition.wait()
+        }
+    }
+}
+
+/// FNV-1a: the same for the same id on every run.
+private func fingerprint(_ text: String) -> UInt64 {
+    text.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+}
+
+extension HostReply {
+    fileprivate var outcome: PendingCall.Outcome? {
+        switch self {
+        case .returned(let value): return .returned(value)
+        case .threw(let type, let name, let code, let description):
+            return .threw(type: type, name: name, code: code, description: description)
+        default: return nil
+        }
+    }
+}
+
+extension Evidence {
+    fileprivate var endingText: String {
+        if let signal = ending?.signal {
+            return say("your program was ended by \(signalName(signal))", "程序因 \(signalName(signal)) 结束")
+        }
+        if let code = ending?.code { return say("your program exited with code \(code)", "程序退出，退出码 \(code)") }
+        return say("your program is gone", "程序已不在")
+    }
+}
+
+func signalName(_ number: Int32) -> String {
+    let names: [Int32: String] = [
+        SIGPIPE: "SIGPIPE", SIGSEGV: "SIGSEGV", SIGILL: "SIGILL", SIGTRAP: "SIGTRAP", SIGABRT: "SIGABRT",
+        SIGKILL: "SIGKILL", SIGTERM: "SIGTERM", SIGXCPU: "SIGXCPU", SIGBUS: "SIGBUS", SIGFPE: "SIGFPE",
+        SIGXFSZ: "SIGXFSZ", SIGHUP: "SIGHUP", SIGINT: "SIGINT",
+    ]
+    return names[number] ?? say("signal \(number)", "信号 \(number)")
+}
+
+/// The first line of a student's file in Swift's backtrace: `… at /…/Exercises/04-tcp/SendAll.swift:31:9`.
+func crashPlace(in output: String) -> Place? {
+    for line in output.split(separator: "\n") {
+        guard let folder = line.range(of: "/Exercises/") ?? line.range(of: "/Solutions/") else { continue }
+        let start = line[..<folder.lowerBound].lastIndex(of: " ").map { line.index(after: $0) } ?? line.startIndex
+        let parts = line[start...].split(separator: ":")
+        guard parts.count >= 2, let number = Int(parts[1].prefix { $0.isNumber }), !parts[0].hasSuffix("main.swift")
+        else { continue }
+        return Place(file: String(parts[0]), line: number)
+    }
+    return nil
+}
+
+extension Timeline {
+    /// The calls that tell most: how it was set up, its last ones, and whatever is still blocked.
+    func excerpt(now: UInt64, most: Int = 6) -> [String] {
+        let dull: Set = ["close", "getsockname", "fcntl", "setsockopt", "getsockopt", "sigaction", "signal"]
+        let shown = calls.indices.filter { !dull.contains(calls[$0].name) || calls[$0].failed }
+        var chosen = Set(shown.suffix(most))
+        for index in calls.indices where calls[index].isBlocked { chosen.insert(index) }
+        let lines = chosen.sorted().suffix(most + 2).map { calls[$0].text(now: now) }
+        let skipped = calls.count - lines.count
+        return
+            (skipped > 0 && shown.count > lines.count
+            ? [say("… \(skipped) calls before and between", "……前面和中间还有 \(skipped) 个调用")] : []) + lines
+    }
+}
+
+extension Trial {
+    /// Both sides in the order of time.
+    var trace: [TraceLine] {
+        let time = now()
+        var lines = notes
+        for subject in subjects {
+            let timeline = subject.timeline
+            let threads = Set(timeline.calls.map(\.thread))
+            for call in timeline.calls.prefix(2000) {
+                lines.append(
+                    TraceLine(
+                        at: (Double(call.entered) - Double(start)) / 1_000_000, side: .program,
+                        text: call.text(now: time),
+                        lane: threads.count > 1 ? "\(call.thread)" : nil))
+            }
+        }
+        return lines.enumerated().sorted { ($0.element.at, $0.offset) < ($1.element.at, $1.offset) }.map(\.element)
+    }
+}

@@ -1,0 +1,80 @@
+// Starting a lesson process, and descriptors that no other process inherits, with what Linux has for it.
+#if canImport(Glibc)
+import CSockets
+import Glibc
+import Sockets
+
+func closeOnExecPipe() throws -> (reader: Int32, writer: Int32) {
+    var ends: [Int32] = [-1, -1]
+    try check("pipe2", pipe2(&ends, O_CLOEXEC))
+    return (ends[0], ends[1])
+}
+
+func closeOnExecSocketPair() throws -> (ours: Int32, theirs: Int32) {
+    var ends: [Int32] = [-1, -1]
+    try check("socketpair", socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, &ends))
+    return (ends[0], ends[1])
+}
+
+func closeOnExecSocket(_ family: Int32, _ type: Int32) throws -> Int32 {
+    try check("socket", socket(family, type | SOCK_CLOEXEC, 0))
+}
+
+func acceptCloseOnExec(_ listener: Int32) -> Int32 {
+    accept4(listener, nil, nil, SOCK_CLOEXEC)
+}
+
+/// A program that makes many calls at once should not lose records: the most that an unprivileged user may have.
+func enlarge(_ pipe: Int32) { _ = fcntl(pipe, 1031 /* F_SETPIPE_SZ, which needs _GNU_SOURCE */, 1 << 20) }
+
+/// How many descriptors a process may have: setrlimit(2), RLIMIT_NOFILE.
+public func descriptorTableSize() -> UInt {
+    var limits = rlimit()
+    getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limits)
+    return UInt(limits.rlim_cur)
+}
+
+/// Starts a program in a process group of its own, with default signals.
+///
+/// - Parameter descriptors: what it shall have open: its number there, and ours.
+func spawn(
+    _ path: String, _ arguments: [String], environment: [String], descriptors: [(number: Int32, ours: Int32)]
+) throws -> pid_t {
+    var attributes = posix_spawnattr_t()
+    posix_spawnattr_init(&attributes)
+    defer { posix_spawnattr_destroy(&attributes) }
+    var all = sigset_t()
+    sigfillset(&all)
+    var none = sigset_t()
+    sigemptyset(&none)
+    posix_spawnattr_setsigdefault(&attributes, &all)
+    posix_spawnattr_setsigmask(&attributes, &none)
+    posix_spawnattr_setpgroup(&attributes, 0)
+    posix_spawnattr_setflags(
+        &attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK))
+
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    // A descriptor of ours that has a number which an earlier dup2 takes in the child would be lost: move it away.
+    let numbers = Set(descriptors.map(\.number))
+    var moved: [Int32] = []
+    defer { for descriptor in moved { close(descriptor) } }
+    for (number, ours) in descriptors {
+        var source = ours
+        if numbers.contains(ours) && number != ours {
+            source = try check("fcntl", fcntl(ours, F_DUPFD_CLOEXEC, (numbers.max() ?? 0) + 1))
+            moved.append(source)
+        }
+        posix_spawn_file_actions_adddup2(&actions, source, number)
+    }
+
+    let words: [UnsafeMutablePointer<CChar>?] = ([path] + arguments).map { strdup($0) } + [nil]
+    let variables: [UnsafeMutablePointer<CChar>?] = environment.map { strdup($0) } + [nil]
+    defer { for pointer in words + variables { free(pointer) } }
+    var process: pid_t = 0
+    let failure = posix_spawn(&process, path, &actions, &attributes, words, variables)
+    guard failure == 0 else { throw SocketError("posix_spawn(\(path))", failure) }
+    return process
+}
+#endif

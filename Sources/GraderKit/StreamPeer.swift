@@ -1,0 +1,268 @@
+/// The grader's end of a TCP connection. Every wait has a deadline; whatever is not as expected is a `Failure` that says
+/// what was expected on which connection, and what came instead.
+import Course
+import Foundation
+import Sockets
+import Wire
+
+public final class StreamPeer {
+    /// `connection 2`
+    public let name: String
+    public let descriptor: Int32
+    private let trial: Trial
+    private let subject: Subject
+    private var isOpen = true
+    /// Everything that was received.
+    public private(set) var received: [UInt8] = []
+
+    init(descriptor: Int32, name: String, trial: Trial, subject: Subject) {
+        self.descriptor = descriptor
+        self.name = name
+        self.trial = trial
+        self.subject = subject
+        _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK)
+    }
+
+    deinit { if isOpen { Sockets.close(descriptor) } }
+
+    static func connect(
+        to address: SocketAddress, name: String, trial: Trial, subject: Subject
+    ) throws -> StreamPeer {
+        let descriptor = try closeOnExecSocket(address.family, SOCK_STREAM)
+        let peer = StreamPeer(descriptor: descriptor, name: name, trial: trial, subject: subject)
+        let expected = say("\(name) to \(address) is accepted", "\(address) 接受\(name)")
+        if address.withSockaddr({ Sockets.connect(descriptor, $0, $1) }) != 0 {
+            guard errno == EINPROGRESS || errno == EINTR else {
+                throw Failure(expected: expected, got: errorText(errno), cause: nil)
+            }
+            try peer.wait(Int32(POLLOUT), expected: expected, got: say("no answer", "没有回应"))
+            var code: Int32 = 0
+            var length = socklen_t(MemoryLayout<Int32>.size)
+            try check("getsockopt", getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &code, &length))
+            guard code == 0 else { throw Failure(expected: expected, got: errorText(code)) }
+        }
+        trial.note(say("\(name): connect", "\(name)：connect"))
+        return peer
+    }
+
+    public func send(_ text: String) throws { try send(Array(text.utf8)) }
+
+    /// Sends all of it; a program that does not read it in time fails.
+    public func send(_ bytes: [UInt8], within seconds: Double = Deadline.patience) throws {
+        trial.note(say("\(name): send \(quoted(bytes))", "\(name)：发送 \(quoted(bytes))"))
+        let deadline = Deadline(in: seconds)
+        var sent = 0
+        while sent < bytes.count {
+            let count = bytes[sent...].withUnsafeBytes {
+                Sockets.send(descriptor, $0.baseAddress, $0.count, MSG_NOSIGNAL)
+            }
+            if count > 0 {
+                sent += count
+                continue
+            }
+            let code = errno
+            let expected = say(
+                "\(name): the program reads \(bytes.count) bytes", "\(name)：程序读走 \(bytes.count) 字节")
+            switch code {
+            case EINTR: continue
+            case EAGAIN:
+                try wait(
+                    Int32(POLLOUT), until: deadline, expected: expected,
+                    got: say("it stopped reading after \(sent)", "读了约 \(sent) 字节后不再读"))
+            default:
+                throw Failure(expected: expected, got: say("the connection is broken: ", "连接断开：") + errorText(code))
+            }
+        }
+    }
+
+    /// Sends what fits in now and returns how much that was: for peers that are not meant to be read.
+    public func sendWhatFits(_ bytes: [UInt8]) throws -> Int {
+        let count = bytes.withUnsafeBytes { Sockets.send(descriptor, $0.baseAddress, $0.count, MSG_NOSIGNAL) }
+        if count < 0 && (errno == EAGAIN || errno == EINTR) { return 0 }
+        return try check("send", count)
+    }
+
+    public func expect(_ text: String) throws { try expect(Array(text.utf8)) }
+
+    /// The next bytes are exactly these. Fails at the first that differs.
+    public func expect(_ expected: [UInt8], within seconds: Double = Deadline.patience) throws {
+        let deadline = Deadline(in: seconds)
+        let sentence = say(
+            "\(quoted(expected)) on \(name) within \(Int(seconds)) s",
+            "\(name)在 \(Int(seconds)) 秒内收到 \(quoted(expected))")
+        var got: [UInt8] = []
+        while got.count < expected.count {
+            let part: [UInt8]
+            switch try receive(expected.count - got.count, until: deadline, expected: sentence) {
+            case .bytes(let bytes): part = bytes
+            case .late:
+                throw Failure(
+                    expected: sentence, got: got.isEmpty ? say("nothing", "什么也没有") : say("only ", "只有 ") + quoted(got),
+                    difference: got.isEmpty ? [] : byteDifference(expected: expected, got: got))
+            case .end:
+                throw Failure(
+                    expected: sentence,
+                    got: got.isEmpty
+                        ? say("the connection was closed", "连接被关闭")
+                        : say("the connection was closed after \(quoted(got))", "收到 \(quoted(got)) 后连接被关闭"))
+            case .broken(let code):
+                throw Failure(
+                    expected: sentence,
+                    got: say("the connection was broken: \(errorText(code))", "连接断开：\(errorText(code))"))
+            }
+            got += part
+            guard expected.starts(with: got) else {
+                throw Failure(
+                    expected: sentence, got: quoted(got), difference: byteDifference(expected: expected, got: got))
+            }
+        }
+        trial.note(say("\(name): received \(quoted(got))", "\(name)：收到 \(quoted(got))"))
+    }
+
+    /// The program closes its side, and sends nothing before that.
+    public func expectEnd(within seconds: Double = Deadline.patience) throws {
+        let sentence = say("the program closes \(name)", "程序关闭\(name)")
+        switch try receive(64, until: Deadline(in: seconds), expected: sentence) {
+        case .end: trial.note(say("\(name): end of stream", "\(name)：流结束"))
+        case .late:
+            throw Failure(
+                expected: sentence, got: say("it is still open after \(Int(seconds)) s", "\(Int(seconds)) 秒后仍然开着"))
+        case .bytes(let bytes):
+            throw Failure(expected: sentence, got: say("more bytes: \(quoted(bytes))", "又收到 \(quoted(bytes))"))
+        case .broken(let code):
+            throw Failure(expected: sentence, got: say("it was reset: ", "连接被重置：") + errorText(code))
+        }
+    }
+
+    /// Everything until the program closes its side.
+    public func receiveToEnd(within seconds: Double = Deadline.patience, most: Int = 1 << 26) throws -> [UInt8] {
+        let sentence = say("the program sends and then closes \(name)", "程序发送完毕后关闭\(name)")
+        let deadline = Deadline(in: seconds)
+        var got: [UInt8] = []
+        while got.count < most {
+            switch try receive(1 << 16, until: deadline, expected: sentence) {
+            case .bytes(let bytes): got += bytes
+            case .end: return got
+            case .late:
+                throw Failure(
+                    expected: sentence, got: say("\(got.count) bytes, and it is still open", "收到 \(got.count) 字节，仍然开着"))
+            case .broken(let code):
+                throw Failure(expected: sentence, got: say("it was reset: ", "连接被重置：") + errorText(code))
+            }
+        }
+        throw Failure(expected: sentence, got: say("more than \(most) bytes", "超过 \(most) 字节"))
+    }
+
+    public enum Received {
+        case bytes([UInt8])
+        case end
+        case broken(Int32)
+        case late
+    }
+
+    /// What comes next, at most `most` bytes of it.
+    public func receive(_ most: Int, until deadline: Deadline, expected: String) throws -> Received {
+        var buffer = [UInt8](repeating: 0, count: max(1, min(most, 1 << 18)))
+        while true {
+            let count = recv(descriptor, &buffer, buffer.count, 0)
+            if count > 0 {
+                received += buffer.prefix(count)
+                return .bytes(Array(buffer.prefix(count)))
+            }
+            if count == 0 { return .end }
+            let code = errno
+            if code == EINTR { continue }
+            guard code == EAGAIN else { return .broken(code) }
+            switch awaitReadiness(of: descriptor, Int32(POLLIN), until: deadline, or: subject.interruption) {
+            case .ready: continue
+            case .late: return .late
+            case .programEnded: throw ProgramEnded(expected: expected)
+            }
+        }
+    }
+
+    /// "No more from me", while receiving goes on (shutdown(2), SHUT_WR).
+    public func halfClose() {
+        trial.note(say("\(name): half-close", "\(name)：半关闭"))
+        shutdown(descriptor, SHUT_WR)
+    }
+
+    public func close() {
+        guard isOpen else { return }
+        isOpen = false
+        trial.note(say("\(name): close", "\(name)：关闭"))
+        Sockets.close(descriptor)
+    }
+
+    /// Closes with a reset: what is under way is lost (SO_LINGER with time 0, socket(7)).
+    public func reset() {
+        guard isOpen else { return }
+        isOpen = false
+        trial.note(say("\(name): reset", "\(name)：重置"))
+        var linger = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout.size(ofValue: linger)))
+        Sockets.close(descriptor)
+    }
+
+    private func wait(_ events: Int32, until deadline: Deadline = Deadline(), expected: String, got: String) throws {
+        switch awaitReadiness(of: descriptor, events, until: deadline, or: subject.interruption) {
+        case .ready: return
+        case .late: throw Failure(expected: expected, got: got)
+        case .programEnded: throw ProgramEnded(expected: expected)
+        }
+    }
+}
+
+/// A TCP server that the grader plays.
+public final class StreamListener {
+    public let address: SocketAddress
+    private let descriptor: Int32
+    private let trial: Trial
+
+    init(host: String, backlog: Int32, trial: Trial) throws {
+        let any = try SocketAddress(host: host, port: 0)
+        let descriptor = try closeOnExecSocket(any.family, SOCK_STREAM)
+        self.descriptor = descriptor
+        try check("bind", any.withSockaddr { bind(descriptor, $0, $1) })
+        try check("listen", listen(descriptor, backlog))
+        address = try SocketAddress.local(of: descriptor)
+        self.trial = trial
+        _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
+    }
+
+    deinit { Sockets.close(descriptor) }
+
+    /// As an argument of a function that works on a socket: the host connects one to this listener.
+    public var socketArgument: Value { .socket(type: SOCK_STREAM, address: address.bytes) }
+
+    /// The next connection of the program that makes `call`.
+    public func accept(from call: PendingCall) throws -> StreamPeer {
+        let name = trial.nextConnectionName()
+        let expected = say("the program connects to \(address)", "程序连接 \(address)")
+        let deadline = Deadline()
+        while true {
+            let connection = acceptCloseOnExec(descriptor)
+            if connection >= 0 {
+                trial.note(say("\(name): accepted", "\(name)：已接受"))
+                return StreamPeer(descriptor: connection, name: name, trial: trial, subject: call.subject)
+            }
+            switch errno {
+            case EINTR, ECONNABORTED: continue
+            case EAGAIN: break
+            default: throw SocketError("accept", errno)
+            }
+            switch awaitReadiness(of: descriptor, Int32(POLLIN), until: deadline, or: call.subject.interruption) {
+            case .ready: continue
+            case .late: throw Failure(expected: expected, got: say("it did not", "没有连接"))
+            case .programEnded: throw ProgramEnded(expected: expected)
+            }
+        }
+    }
+}
+
+extension Trial {
+    /// A TCP server of the grader's, for the program to connect to.
+    public func listen(host: String = "127.0.0.1", backlog: Int32 = 128) throws -> StreamListener {
+        try StreamListener(host: host, backlog: backlog, trial: self)
+    }
+}

@@ -1,0 +1,322 @@
+/// A lesson process and the lines to it: control (calls and answers), tap (what it did), output (what it printed),
+/// supervisor (how it ended). One thread reads them all; everything else asks under the lock.
+///
+/// Owns the process: `stop()` ends it and all that it started, and every way out of a trial calls it.
+import CTapRecord
+import Course
+import Foundation
+import Sockets
+import Wire
+
+public final class Subject: @unchecked Sendable {
+    /// What was asked of it, for those who explain what it did instead.
+    public private(set) var asked: (entry: String, host: String, port: UInt16)?
+
+    private let supervisor: pid_t
+    private let control: Int32
+    private let tap: Int32
+    private let printed: Int32
+    private let lifeline: Int32
+    let interruption: Interruption
+    private let changed = NSCondition()
+
+    // Under `changed`:
+    private var timelineSoFar: Timeline
+    private var controlBytes: [UInt8] = []
+    private var tapBytes: [UInt8] = []
+    private var answers: [HostReply] = []
+    private var process: Int32 = 0
+    private var place: Place?
+    private var ending: Ending?
+    private var outputSoFar = Output()
+    private var supervisorIsGone = false
+    private var readerIsDone = false
+    private var isAbandoned = false
+
+    /// How the process ended.
+    public struct Ending: Sendable {
+        /// The exit code, or nil if a signal ended it.
+        public var code: Int32?
+        public var signal: Int32?
+        public var outOfMemory = false
+        /// Nanoseconds of CPU.
+        public var cpu: UInt64 = 0
+    }
+
+    /// The beginning and the end of what it printed.
+    public struct Output: Sendable {
+        public var first: [UInt8] = []
+        public var last: [UInt8] = []
+        public var count = 0
+        static let kept = 16_384
+        /// A program that prints this much is stopped.
+        static let most = 16 << 20
+
+        mutating func add(_ bytes: ArraySlice<UInt8>) {
+            count += bytes.count
+            let room = min(Output.kept - first.count, bytes.count)
+            first += bytes.prefix(room)
+            last = Array((last + bytes.dropFirst(room)).suffix(Output.kept))
+        }
+
+        public var text: String {
+            let gap = count - first.count - last.count
+            let middle = gap > 0 ? say("\n… \(gap) bytes more …\n", "\n……此处省略 \(gap) 字节……\n") : ""
+            return String(decoding: first, as: UTF8.self) + middle + String(decoding: last, as: UTF8.self)
+        }
+    }
+
+    init(_ program: Program, plan: FaultPlan, descriptorLimit: Int?, folder: String) throws {
+        guard access(program.executable, X_OK) == 0 else {
+            throw LabError(say("\(program.executable) is not built", "\(program.executable) 还没有构建"))
+        }
+        interruption = try Interruption()
+        timelineSoFar = Timeline(start: now())
+        let controlPair = try closeOnExecSocketPair()
+        let lifelinePair = try closeOnExecSocketPair()
+        let tapPipe = try closeOnExecPipe()
+        let outputPipe = try closeOnExecPipe()
+        let nothing = try check("open", open("/dev/null", O_RDONLY | O_CLOEXEC))
+        let theirs = [controlPair.theirs, lifelinePair.theirs, tapPipe.writer, outputPipe.writer, nothing]
+        defer { for descriptor in theirs { close(descriptor) } }
+        // The program must never wait for its grader to read what the tap says.
+        _ = fcntl(tapPipe.writer, F_SETFL, O_NONBLOCK)
+        enlarge(tapPipe.writer)
+        (control, lifeline, tap, printed) = (controlPair.ours, lifelinePair.ours, tapPipe.reader, outputPipe.reader)
+
+        // High numbers, so that the program's own descriptors begin at 3, as they would alone.
+        let top = Int32(min(descriptorTableSize(), 1024))
+        var environment = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("LAB_") }
+        environment["LAB_DESCRIPTORS"] = "\(top - 1),\(top - 2),\(top - 3)"
+        environment["LAB_FAULT_PLAN"] = plan.rules.joined(separator: ";")
+        environment["LAB_FOLDER"] = folder
+        environment["LAB_LANG"] = Language.current.rawValue
+        environment["LAB_DESCRIPTOR_LIMIT"] = descriptorLimit.map(String.init)
+        // A crash then shows the student's own line, in about 20 ms.
+        environment["SWIFT_BACKTRACE"] = "enable=yes,interactive=no,color=no,threads=crashed,limit=32,images=none"
+        supervisor = try spawn(
+            program.executable, program.arguments, environment: environment.map { "\($0.key)=\($0.value)" },
+            descriptors: [
+                (0, nothing), (1, outputPipe.writer), (2, outputPipe.writer), (top - 1, controlPair.theirs),
+                (top - 2, tapPipe.writer), (top - 3, lifelinePair.theirs),
+            ])
+        let reader = Thread { [self] in read() }
+        reader.name = "subject"
+        reader.start()
+    }
+
+    // MARK: Asking
+
+    /// Starts a server of the contract; `waitUntilServing` tells where.
+    func serve(_ entry: String, host: String, port: UInt16) throws {
+        asked = (entry, host, port)
+        try send(.serve(name: entry, host: host, port: port))
+    }
+
+    /// Starts a call of a function; `answer` waits for what it returns.
+    func call(_ entry: String, _ arguments: [Value]) throws {
+        if asked == nil { asked = (entry, "", 0) }
+        try send(.call(name: entry, arguments: arguments))
+    }
+
+    private func send(_ request: HostRequest) throws {
+        let body = try JSONEncoder().encode(request)
+        var bytes = withUnsafeBytes(of: UInt32(body.count).bigEndian) { Array($0) } + body
+        let deadline = Deadline()
+        while !bytes.isEmpty {
+            let count = bytes.withUnsafeBytes {
+                Sockets.send(control, $0.baseAddress, $0.count, MSG_NOSIGNAL | MSG_DONTWAIT)
+            }
+            if count > 0 {
+                bytes.removeFirst(count)
+                continue
+            }
+            if count < 0 && errno == EINTR { continue }
+            guard count < 0, errno == EAGAIN else { return }  // it has ended: whoever waits for the answer will say so
+            guard awaitReadiness(of: control, Int32(POLLOUT), until: deadline, or: interruption) == .ready else {
+                return
+            }
+        }
+    }
+
+    /// The answer to the oldest call that is not answered yet; nil if none came in time.
+    func answer(until deadline: Deadline) throws -> HostReply? {
+        try wait(until: deadline) { answers.isEmpty ? nil : answers.removeFirst() }
+    }
+
+    /// The address that the server can be reached at, once `bind` (UDP) or `listen` (TCP) has succeeded; nil if that did
+    /// not happen in time. The address of a wildcard bind is the loopback address.
+    func waitUntilServing(until deadline: Deadline) throws -> SocketAddress? {
+        try wait(until: deadline) { timelineSoFar.served }
+    }
+
+    /// Waits until the tap shows what is asked for; nil if it did not in time.
+    public func waitForTimeline<Found>(until deadline: Deadline = Deadline(), _ find: (Timeline) -> Found?) throws
+        -> Found?
+    {
+        try wait(until: deadline) { find(timelineSoFar) }
+    }
+
+    /// Throws `NotStarted` or `ProgramEnded` if that is why the wait is in vain.
+    private func wait<Found>(until deadline: Deadline, for find: () -> Found?) throws -> Found? {
+        changed.lock()
+        defer { changed.unlock() }
+        while true {
+            if let found = find() { return found }
+            if let place { throw NotStarted(place: place) }
+            if ending != nil { throw ProgramEnded(expected: "") }
+            let left = Double(deadline.milliseconds) / 1000
+            if left <= 0 { return nil }
+            _ = changed.wait(until: Date(timeIntervalSinceNow: left))
+        }
+    }
+
+    /// Waits for the end of the process; nil if it lives on.
+    public func waitForEnding(until deadline: Deadline) -> Ending? {
+        changed.lock()
+        defer { changed.unlock() }
+        while ending == nil {
+            let left = Double(deadline.milliseconds) / 1000
+            if left <= 0 { return nil }
+            _ = changed.wait(until: Date(timeIntervalSinceNow: left))
+        }
+        return ending
+    }
+
+    // MARK: Looking
+
+    /// Waits until everything that the tap has written so far is in the timeline: it comes on a line of its own, and may
+    /// be a moment behind the sockets. A program that never stops writing is not waited for.
+    func catchUp() {
+        let patience = Date(timeIntervalSinceNow: 0.5)
+        changed.lock()
+        defer { changed.unlock() }
+        while !readerIsDone {
+            var waiting: Int32 = 0
+            guard ioctl(tap, UInt(FIONREAD), &waiting) == 0, waiting > 0, changed.wait(until: patience) else { return }
+        }
+    }
+
+    public var timeline: Timeline { locked { timelineSoFar } }
+    public var output: Output { locked { outputSoFar } }
+    public var reachedTodo: Place? { locked { place } }
+    public var hasEnded: Ending? { locked { ending } }
+    /// Replies that nobody asked for yet: a server that returned, or threw.
+    var unasked: [HostReply] { locked { answers } }
+    /// Of the process that runs the student's code; 0 until it is up.
+    public var processNumber: Int32 { locked { process } }
+
+    private func locked<Result>(_ body: () -> Result) -> Result {
+        changed.lock()
+        defer { changed.unlock() }
+        return body()
+    }
+
+    /// Sends a signal to the process itself.
+    public func signal(_ number: Int32) {
+        let process = processNumber
+        if process > 0 && hasEnded == nil { kill(process, number) }
+    }
+
+    // MARK: Reading
+
+    private func read() {
+        var open: Set<Int32> = [control, tap, printed, lifeline]
+        var buffer = [UInt8](repeating: 0, count: 1 << 18)
+        var fired = false
+        while !open.isEmpty {
+            var descriptors = open.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+            if poll(&descriptors, nfds_t(descriptors.count), 1000) < 0 && errno == EINTR { continue }
+            changed.lock()
+            for ready in descriptors where ready.revents != 0 {
+                let count = Sockets.read(ready.fd, &buffer, buffer.count)
+                if count < 0 && errno == EINTR { continue }
+                if count > 0 { take(buffer[..<count], from: ready.fd) } else { open.remove(ready.fd) }
+            }
+            supervisorIsGone = !open.contains(lifeline)
+            // The supervisor speaks last; if it was killed, its silence is the end.
+            if ending == nil && supervisorIsGone { ending = Ending(code: nil, signal: SIGKILL) }
+            let isOver = ending != nil && !open.contains(tap) && !open.contains(printed)
+            if !fired && (isOver || isAbandoned || place != nil) {
+                interruption.fire()
+                fired = true
+            }
+            if isAbandoned { open = [] }
+            changed.broadcast()
+            changed.unlock()
+        }
+        changed.lock()
+        readerIsDone = true
+        for descriptor in [control, tap, printed, lifeline] { close(descriptor) }
+        changed.broadcast()
+        changed.unlock()
+    }
+
+    private func take(_ bytes: ArraySlice<UInt8>, from descriptor: Int32) {
+        switch descriptor {
+        case tap:
+            tapBytes += bytes
+            let whole = tapBytes.count / Timeline.recordSize * Timeline.recordSize
+            tapBytes.withUnsafeBytes { buffer in
+                for start in stride(from: 0, to: whole, by: Timeline.recordSize) {
+                    timelineSoFar.add(UnsafeRawBufferPointer(rebasing: buffer[start..<start + Timeline.recordSize]))
+                }
+            }
+            tapBytes.removeFirst(whole)
+        case control:
+            controlBytes += bytes
+            while let reply = nextReply() {
+                switch reply {
+                case .ready(let number): process = number
+                case .todo(let file, let line, let step): place = Place(file: file, line: line, step: step)
+                default: answers.append(reply)
+                }
+            }
+        case lifeline:
+            if let told = bytes.withUnsafeBytes({ buffer in
+                buffer.count >= MemoryLayout<tap_ending>.size ? buffer.loadUnaligned(as: tap_ending.self) : nil
+            }) {
+                let exited = processExited(told.status) != 0
+                ending = Ending(
+                    code: exited ? processExitCode(told.status) : nil,
+                    signal: exited ? nil : processSignal(told.status),
+                    outOfMemory: told.out_of_memory != 0, cpu: told.cpu)
+            }
+        default:
+            outputSoFar.add(bytes)
+            if outputSoFar.count > Output.most { shutdown(lifeline, SHUT_RDWR) }
+        }
+    }
+
+    /// A whole message from the control line, or nil. What is not one is dropped with the line: the program wrote to it.
+    private func nextReply() -> HostReply? {
+        guard controlBytes.count >= 4 else { return nil }
+        let length = controlBytes.prefix(4).reduce(0) { $0 << 8 | Int($1) }
+        guard controlBytes.count >= 4 + length else { return nil }
+        let body = Data(controlBytes[4..<4 + length])
+        controlBytes.removeFirst(4 + length)
+        return (try? JSONDecoder().decode(HostReply.self, from: body))
+            ?? .misused(say("the program wrote to the lab's own line", "程序向实验环境自己的通道写了数据"))
+    }
+
+    // MARK: Ending
+
+    /// Ends the process and everything that it started, and waits until they are gone.
+    public func stop() {
+        changed.lock()
+        if !readerIsDone { shutdown(lifeline, SHUT_WR) }
+        let patience = Date(timeIntervalSinceNow: 5)
+        while !supervisorIsGone && !readerIsDone && changed.wait(until: patience) {}
+        // A program may have stopped its own supervisor: then it is ended from here.
+        if !supervisorIsGone && !readerIsDone { kill(supervisor, SIGKILL) }
+        changed.unlock()
+        var status: Int32 = 0
+        while waitpid(supervisor, &status, 0) == -1 && errno == EINTR { continue }
+        changed.lock()
+        if !readerIsDone && process > 0 { kill(-process, SIGKILL) }
+        let last = Date(timeIntervalSinceNow: 5)
+        while !readerIsDone && changed.wait(until: last) {}
+        isAbandoned = true  // whoever still holds the pipes open has left the group: the reader does not wait for it
+        changed.unlock()
+    }
+}

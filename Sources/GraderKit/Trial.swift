@@ -1,0 +1,197 @@
+/// One run of one check: the programs it starts, the peers it plays, and what it noted on the way. Everything that it
+/// made is gone when it ends, whichever way it ends.
+import Course
+import Foundation
+import Sockets
+import Wire
+
+public final class Trial {
+    /// Random data for this check: from the printed seed, so that a failure can be replayed.
+    public var random: SeededGenerator
+    /// An empty folder that the program starts in; removed afterwards.
+    public let folder: String
+
+    let program: Program
+    let start = now()
+    private(set) var subjects: [Subject] = []
+    private(set) var notes: [TraceLine] = []
+    private var functions: Subject?
+    private var connections = 0
+
+    init(program: Program, seed: UInt64) throws {
+        self.program = program
+        random = SeededGenerator(seed: seed)
+        folder = NSTemporaryDirectory() + "/lab-" + UUID().uuidString.prefix(8)
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    }
+
+    func stopPrograms() { for subject in subjects { subject.stop() } }
+
+    func removeFolder() {
+        do { try FileManager.default.removeItem(atPath: folder) } catch {
+            FileHandle.standardError.write(Data("lab: cannot remove \(folder): \(error)\n".utf8))
+        }
+    }
+
+    /// Starts a process of the program. Most checks want `serve` or `call`, which do this themselves.
+    public func launch(plan: FaultPlan = .none, descriptorLimit: Int? = nil) throws -> Subject {
+        let subject = try Subject(program, plan: plan, descriptorLimit: descriptorLimit, folder: folder)
+        subjects.append(subject)
+        return subject
+    }
+
+    // MARK: Servers
+
+    /// Starts a server of the contract and waits until it can be reached.
+    ///
+    /// - Parameter port: 0 lets the kernel choose; the tap tells which it was.
+    public func serve(
+        _ entry: String, host: String = "127.0.0.1", port: UInt16 = 0, plan: FaultPlan = .none,
+        descriptorLimit: Int? = nil
+    ) throws -> Server {
+        let subject = try launch(plan: plan, descriptorLimit: descriptorLimit)
+        try subject.serve(entry, host: host, port: port)
+        note(say("start \(entry) on \(host), port \(port)", "启动 \(entry)，地址 \(host)，端口 \(port)"))
+        let expected = say("a server on \(host), port \(port)", "在 \(host) 端口 \(port) 上的服务器")
+        do {
+            guard let address = try subject.waitUntilServing(until: Deadline()) else {
+                throw Failure(expected: expected, got: say("none: it was never bound", "没有：始终没有绑定"))
+            }
+            return Server(trial: self, subject: subject, address: try reachable(address, asked: host))
+        } catch is ProgramEnded { throw ProgramEnded(expected: expected) }
+    }
+
+    /// A server that is bound to every address is reached over loopback.
+    private func reachable(_ address: SocketAddress, asked host: String) throws -> SocketAddress {
+        switch address.host {
+        case "0.0.0.0": return try SocketAddress(host: "127.0.0.1", port: address.port)
+        case "::": return try SocketAddress(host: host.contains(":") ? "::1" : "127.0.0.1", port: address.port)
+        default: return address
+        }
+    }
+
+    // MARK: Functions
+
+    /// Calls a function of the contract and returns what it returned; that it throws is a failure.
+    @discardableResult
+    public func call(_ entry: String, _ arguments: Value...) throws -> Value {
+        try begin(entry, arguments).value()
+    }
+
+    /// Starts a call of a function, so that the check can play the other end of its socket meanwhile. All calls without
+    /// a plan of their own go to one process, one after another.
+    public func begin(_ entry: String, _ arguments: [Value], plan: FaultPlan? = nil) throws -> PendingCall {
+        let subject: Subject
+        if let plan {
+            subject = try launch(plan: plan)
+        } else {
+            subject = try functions ?? launch()
+            functions = subject
+        }
+        try subject.call(entry, arguments)
+        note(say("call \(entry)", "调用 \(entry)"))
+        return PendingCall(trial: self, subject: subject, entry: entry)
+    }
+
+    // MARK: Notes
+
+    /// A line on the grader's side of the trace.
+    public func note(_ text: String) {
+        notes.append(TraceLine(at: Double(now() - start) / 1_000_000, side: .grader, text: text))
+    }
+
+    /// `connection 2`
+    func nextConnectionName() -> String {
+        connections += 1
+        return say("connection \(connections)", "第 \(connections) 个连接")
+    }
+}
+
+/// A server of the program under trial.
+public struct Server {
+    let trial: Trial
+    public let subject: Subject
+    /// Where it can be reached.
+    public let address: SocketAddress
+
+    /// A TCP client that is connected to it.
+    public func connect() throws -> StreamPeer {
+        try StreamPeer.connect(to: address, name: trial.nextConnectionName(), trial: trial, subject: subject)
+    }
+
+    /// A UDP client with a port of its own.
+    public func datagramClient() throws -> DatagramPeer {
+        try DatagramPeer(
+            boundTo: address.family == AF_INET6 ? "::1" : "127.0.0.1", trial: trial, subject: subject, server: address)
+    }
+
+    /// Ends it at once (SIGKILL), as a crash would.
+    public func kill() { subject.stop() }
+}
+
+/// A call of the student's function that is under way.
+public struct PendingCall {
+    let trial: Trial
+    public let subject: Subject
+    let entry: String
+
+    public enum Outcome: Sendable {
+        case returned(Value)
+        /// `type` and `name` as in `HeaderError.truncated`; `code` is the errno of a `SocketError`, else 0.
+        case threw(type: String, name: String, code: Int32, description: String)
+
+        public var text: String {
+            switch self {
+            case .returned(let value): return say("returned \(value.text)", "返回 \(value.text)")
+            case .threw(_, _, _, let description): return say("threw \(description)", "抛出 \(description)")
+            }
+        }
+    }
+
+    /// Waits for what the function does in the end.
+    public func outcome(within seconds: Double = Deadline.patience) throws -> Outcome {
+        let expected = say("\(entry) returns within \(Int(seconds)) s", "\(entry) 在 \(Int(seconds)) 秒内返回")
+        do {
+            switch try subject.answer(until: Deadline(in: seconds)) {
+            case .returned(let value)?:
+                trial.note(say("\(entry) returned \(value.text)", "\(entry) 返回 \(value.text)"))
+                return .returned(value)
+            case .threw(let type, let name, let code, let description)?:
+                trial.note(say("\(entry) threw \(description)", "\(entry) 抛出 \(description)"))
+                return .threw(type: type, name: name, code: code, description: description)
+            case .misused(let what)?: throw LabError(what)
+            case .ready?, .todo?, nil:
+                throw Failure(expected: expected, got: say("it is still running", "仍在运行"))
+            }
+        } catch is ProgramEnded { throw ProgramEnded(expected: expected) }
+    }
+
+    /// What it returned; that it throws is a failure.
+    public func value(within seconds: Double = Deadline.patience) throws -> Value {
+        let outcome = try outcome(within: seconds)
+        if case .returned(let value) = outcome { return value }
+        throw Failure(expected: say("\(entry) returns", "\(entry) 正常返回"), got: outcome.text)
+    }
+}
+
+extension Value {
+    /// As a person reads it.
+    public var text: String {
+        switch self {
+        case .none: return say("nothing", "空")
+        case .bool(let value): return "\(value)"
+        case .int(let value): return "\(value)"
+        case .unsigned(let value): return "\(value)"
+        case .bytes(let value): return value.isEmpty ? say("no bytes", "零个字节") : hexText(value)
+        case .string(let value): return "\"\(value)\""
+        case .list(let values): return "[" + values.map(\.text).joined(separator: ", ") + "]"
+        case .socket, .descriptor: return say("a socket", "套接字")
+        }
+    }
+}
+
+/// `00 35`, at most 16 bytes of it.
+public func hexText(_ bytes: [UInt8]) -> String {
+    bytes.prefix(16).map(hex).joined(separator: " ")
+        + (bytes.count > 16 ? say(" … (\(bytes.count) bytes)", " ……（共 \(bytes.count) 字节）") : "")
+}

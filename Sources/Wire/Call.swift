@@ -1,0 +1,75 @@
+/// One socket call that a lesson process made, as its tap recorded it.
+import CTapRecord
+import Course
+import Sockets
+
+public struct Call: Sendable {
+    /// As the man page names it: `recvfrom`.
+    public var name: String
+    public var process: Int32
+    public var thread: Int32
+    /// The descriptor that it was called on; -1 if it takes none.
+    public var descriptor: Int32
+    /// Nanoseconds, CLOCK_MONOTONIC.
+    public var entered: UInt64
+    /// Nil while it has not returned: the call is blocked.
+    public var returned: UInt64?
+    /// What it returned; -1 failed with `error`.
+    public var result: Int64 = 0
+    /// An errno.
+    public var error: Int32 = 0
+    /// How many bytes it was asked to move, or the length of the address it was given.
+    public var length: Int
+    /// What else it was told: `CTap/tap.c` says what, at each call.
+    public var arguments: (Int64, Int64)
+    /// The first bytes that it was given to send, or had received.
+    public var data: [UInt8]
+    /// `bind`, `connect`, `sendto`: the address that it was given.
+    public var given: SocketAddress?
+    /// `accept`, `recvfrom`: the peer's address. `bind`, `listen`: the true local one.
+    public var found: SocketAddress?
+    /// The lab made it fail or come back short.
+    public var perturbed: Bool
+
+    public var isBlocked: Bool { returned == nil }
+    public var failed: Bool { returned != nil && result == -1 }
+
+    /// `recv`, `read`, `recvfrom`…: whatever takes bytes in.
+    public var isReceive: Bool { Call.receives.contains(name) }
+    public var isSend: Bool { Call.sends.contains(name) }
+    public var isAccept: Bool { name == "accept" || name == "accept4" }
+    /// Waits for several descriptors at once.
+    public var isWait: Bool { Call.waits.contains(name) }
+
+    public static let receives: Set = ["recv", "recvfrom", "recvmsg", "read", "readv"]
+    public static let sends: Set = ["send", "sendto", "sendmsg", "write", "writev", "sendfile"]
+    public static let waits: Set = ["select", "pselect", "poll", "ppoll", "epoll_wait", "epoll_pwait", "kevent"]
+}
+
+extension Call {
+    init(entered record: tap_record) {
+        self.init(
+            name: String(cString: tap_call_name(Int32(record.call))), process: record.process, thread: record.thread,
+            descriptor: record.descriptor, entered: record.time, length: Int(record.length),
+            arguments: (record.argument.0, record.argument.1), data: record.bytes, given: record.peer,
+            perturbed: record.perturbed != 0)
+    }
+
+    mutating func finish(_ record: tap_record) {
+        returned = record.time
+        result = record.result
+        error = record.error
+        if record.data_length > 0 { data = record.bytes }
+        found = record.peer
+    }
+}
+
+extension tap_record {
+    fileprivate var bytes: [UInt8] {
+        withUnsafeBytes(of: data) { Array($0.prefix(Int(data_length))) }
+    }
+
+    fileprivate var peer: SocketAddress? {
+        withUnsafeBytes(of: address) { SocketAddress(bytes: Array($0.prefix(Int(address_length)))) }
+    }
+}
