@@ -9,6 +9,7 @@ extension Call {
     /// The call with its outcome; `now` tells how long a blocked one has waited (ns).
     public func text(now: UInt64) -> String {
         guard returned != nil else {
+            guard now > entered + 100_000_000 else { return callText + " ⋯" }
             return callText
                 + say(
                     " ⋯ still blocked after \(seconds(now))", " ⋯ 阻塞了 \(seconds(now))，仍未返回")

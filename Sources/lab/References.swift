@@ -1,9 +1,17 @@
 import Course
+import Solution01
+import Solution02
 import Solution03
+import Solution04
+import Solution05
 
 /// The reference implementation of each lesson. `lab new lesson` adds the next line.
 var references: [any LessonContract] {
     [
-        Solution03.reference
+        Solution01.reference,
+        Solution02.reference,
+        Solution03.reference,
+        Solution04.reference,
+        Solution05.reference,
     ]
 }
