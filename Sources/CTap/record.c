@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -32,6 +33,7 @@ int tap_start(int descriptor, const char *plan, const int *hide, int count) {
     for (int i = 0; i < count && i < 8; i++) hidden[i] = hide[i];
     hidden_count = count < 8 ? count : 8;
     pipe_descriptor = descriptor;
+    setvbuf(stdout, NULL, _IOLBF, 0); /* what the program printed before a crash is worth having */
     tap_children_start();
     pthread_atfork(NULL, NULL, forget_thread);
     tap_active = true;

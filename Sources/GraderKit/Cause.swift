@@ -177,14 +177,15 @@ extension Cause {
         return say("\(most.key) was called \(most.value) times", "\(most.key) 被调用了 \(most.value) 次")
     }
 
-    /// What explains a failure of any check, the surest first.
-    static let endings: [Cause] = [
-        memory, flood, sigpipe, cpuLimit, misaligned, overflow, indexOutOfRange, crash, threw, returnedEarly, exited,
-        killed,
+    /// Endings that say by themselves what went wrong.
+    static let crashes: [Cause] = [
+        memory, flood, sigpipe, cpuLimit, misaligned, overflow, indexOutOfRange, crash,
     ]
+    /// What explains a failure of any check, the surest first. A server may have come back because of an `EINTR`, so
+    /// that is looked at before.
     static let general: [Cause] = [
-        portInHostOrder, ignoredPort, ignoredHost, portTaken, neverBound, neverListened, interruptedCall, shortSend,
-        spinning, blockedInReceive,
+        interruptedCall, portTaken, threw, returnedEarly, exited, killed, portInHostOrder, ignoredPort, ignoredHost,
+        neverBound, neverListened, shortSend, spinning, blockedInReceive,
     ]
 }
 

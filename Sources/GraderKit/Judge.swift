@@ -60,7 +60,7 @@ public struct Judge: Sendable {
                 do { try check.body(trial) } catch { try settle(error, check, trial, &verdict) }
             }
             verdict.trace = trial.trace
-            verdict.output = trial.subjects.map(\.output.text).joined()
+            verdict.output = trial.subjects.map { printedByStudent($0.output.text) }.joined()
             if verdict.output?.isEmpty == true { verdict.output = nil }
         } catch {
             verdict.status = .labError
@@ -113,15 +113,14 @@ public struct Judge: Sendable {
         let wall = Double(time - timeline.start)
         let evidence = Evidence(
             failure: failure, timeline: timeline, asked: subject.asked, ending: subject.hasEnded,
-            returned: subject.unasked.compactMap(\.outcome).first,
+            returned: subject.serverStopped?.outcome,
             load: Double(subject.hasEnded?.cpu ?? subject.cpuTime) / max(wall, 1), output: subject.output, now: time)
         if failure.got.isEmpty { failure.got = evidence.endingText }
         var report = Report(
             expected: failure.expected, got: failure.got, difference: failure.difference,
             calls: timeline.excerpt(now: time), cause: failure.cause, detail: failure.detail)
-        // How a process ended explains more than what it had done so far; then what the check knows; then the rest.
-        let ending = failure.cause == nil ? Cause.endings : []
-        for cause in ending + check.suspects + Cause.general where report.cause == nil {
+        // A crash explains more than what was done before it; then what the check suspects; then the rest.
+        for cause in Cause.crashes + check.suspects + Cause.general where report.cause == nil {
             guard let detail = cause.find(evidence) else { continue }
             report.cause = cause.id
             report.detail = detail.isEmpty ? nil : detail
@@ -174,6 +173,12 @@ extension Evidence {
         if let signal = ending?.signal {
             return say("your program was ended by \(signalName(signal))", "程序因 \(signalName(signal)) 结束")
         }
+        switch returned {
+        case .returned?: return say("your server function returned", "服务器函数返回了")
+        case .threw(_, _, _, let description)?:
+            return say("your server function threw \(description)", "服务器函数抛出了 \(description)")
+        case nil: break
+        }
         if let code = ending?.code { return say("your program exited with code \(code)", "程序退出，退出码 \(code)") }
         return say("your program is gone", "程序已不在")
     }
@@ -186,6 +191,13 @@ func signalName(_ number: Int32) -> String {
         SIGXFSZ: "SIGXFSZ", SIGHUP: "SIGHUP", SIGINT: "SIGINT",
     ]
     return names[number] ?? say("signal \(number)", "信号 \(number)")
+}
+
+/// What the program printed, without Swift's own report of a crash: the verdict says that better.
+func printedByStudent(_ output: String) -> String {
+    guard let report = output.range(of: "\n*** Signal ") else { return output }
+    let before = output[..<report.lowerBound].split(separator: "\n", omittingEmptySubsequences: false)
+    return before.filter { !$0.contains(": Fatal error: ") }.joined(separator: "\n")
 }
 
 /// The first line of a student's file in Swift's backtrace: `… at /…/Exercises/04-tcp/SendAll.swift:31:9`.

@@ -25,6 +25,9 @@ public final class Subject: @unchecked Sendable {
     private var controlBytes: [UInt8] = []
     private var tapBytes: [UInt8] = []
     private var answers: [HostReply] = []
+    /// What a server's function came back with, though it should not come back.
+    private var stopped: HostReply?
+    private var isServing = false
     private var process: Int32 = 0
     private var place: Place?
     private var ending: Ending?
@@ -93,7 +96,8 @@ public final class Subject: @unchecked Sendable {
         environment["LAB_LANG"] = Language.current.rawValue
         environment["LAB_DESCRIPTOR_LIMIT"] = descriptorLimit.map(String.init)
         // A crash then shows the student's own line, in about 20 ms.
-        environment["SWIFT_BACKTRACE"] = "enable=yes,interactive=no,color=no,threads=crashed,limit=32,images=none"
+        environment["SWIFT_BACKTRACE"] =
+            "enable=yes,interactive=no,color=no,threads=crashed,limit=32,images=none,registers=none"
         supervisor = try spawn(
             program.executable, program.arguments, environment: environment.map { "\($0.key)=\($0.value)" },
             descriptors: [
@@ -110,6 +114,7 @@ public final class Subject: @unchecked Sendable {
     /// Starts a server of the contract; `waitUntilServing` tells where.
     func serve(_ entry: String, host: String, port: UInt16) throws {
         asked = (entry, host, port)
+        locked { isServing = true }
         try send(.serve(name: entry, host: host, port: port))
     }
 
@@ -164,7 +169,7 @@ public final class Subject: @unchecked Sendable {
         while true {
             if let found = find() { return found }
             if let place { throw NotStarted(place: place) }
-            if ending != nil { throw ProgramEnded(expected: "") }
+            if ending != nil || stopped != nil { throw ProgramEnded(expected: "") }
             let left = Double(deadline.milliseconds) / 1000
             if left <= 0 { return nil }
             _ = changed.wait(until: Date(timeIntervalSinceNow: left))
@@ -201,8 +206,8 @@ public final class Subject: @unchecked Sendable {
     public var output: Output { locked { outputSoFar } }
     public var reachedTodo: Place? { locked { place } }
     public var hasEnded: Ending? { locked { ending } }
-    /// Replies that nobody asked for yet: a server that returned, or threw.
-    var unasked: [HostReply] { locked { answers } }
+    /// What a server's function returned or threw, if it came back.
+    var serverStopped: HostReply? { locked { stopped } }
     /// Of the process that runs the student's code; 0 until it is up.
     public var processNumber: Int32 { locked { process } }
 
@@ -237,7 +242,7 @@ public final class Subject: @unchecked Sendable {
             // The supervisor speaks last; if it was killed, its silence is the end.
             if ending == nil && supervisorIsGone { ending = Ending(code: nil, signal: SIGKILL) }
             let isOver = ending != nil && !open.contains(tap) && !open.contains(printed)
-            if !fired && (isOver || isAbandoned || place != nil) {
+            if !fired && (isOver || isAbandoned || place != nil || stopped != nil) {
                 interruption.fire()
                 fired = true
             }
@@ -269,7 +274,7 @@ public final class Subject: @unchecked Sendable {
                 switch reply {
                 case .ready(let number): process = number
                 case .todo(let file, let line, let step): place = Place(file: file, line: line, step: step)
-                default: answers.append(reply)
+                default: if isServing { stopped = reply } else { answers.append(reply) }
                 }
             }
         case lifeline:
