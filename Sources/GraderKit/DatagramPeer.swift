@@ -12,13 +12,21 @@ public final class DatagramPeer {
     private let server: SocketAddress?
 
     /// - Parameter subject: whose end also ends a wait; nil while the program is not started yet.
-    init(boundTo host: String, port: UInt16 = 0, trial: Trial, subject: Subject?, server: SocketAddress?) throws {
+    /// - Parameter sharing: other sockets may have the same address and port (SO_REUSEADDR).
+    init(
+        boundTo host: String, port: UInt16 = 0, sharing: Bool = false, trial: Trial, subject: Subject?,
+        server: SocketAddress?
+    ) throws {
         let any = try SocketAddress(host: host, port: port)
         let descriptor = try closeOnExecSocket(any.family, SOCK_DGRAM)
         self.descriptor = descriptor
         // Room for many of the largest datagrams at once.
         var size: Int32 = 4 << 20
         setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout.size(ofValue: size)))
+        if sharing {
+            var on: Int32 = 1
+            setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout.size(ofValue: on)))
+        }
         try check("bind", any.withSockaddr { bind(descriptor, $0, $1) })
         address = try SocketAddress.local(of: descriptor)
         self.trial = trial
@@ -107,9 +115,10 @@ public final class DatagramPeer {
 
 extension Trial {
     /// A UDP socket of the grader's, for the program to talk to while it makes `call`.
-    public func datagramPeer(host: String = "127.0.0.1", port: UInt16 = 0, talkingTo call: PendingCall? = nil) throws
-        -> DatagramPeer
-    {
-        try DatagramPeer(boundTo: host, port: port, trial: self, subject: call?.subject, server: nil)
+    public func datagramPeer(
+        host: String = "127.0.0.1", port: UInt16 = 0, sharing: Bool = false, talkingTo call: PendingCall? = nil
+    ) throws -> DatagramPeer {
+        try DatagramPeer(
+            boundTo: host, port: port, sharing: sharing, trial: self, subject: call?.subject, server: nil)
     }
 }

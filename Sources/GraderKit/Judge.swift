@@ -158,7 +158,7 @@ private func fingerprint(_ text: String) -> UInt64 {
 }
 
 extension HostReply {
-    fileprivate var outcome: PendingCall.Outcome? {
+    var outcome: PendingCall.Outcome? {
         switch self {
         case .returned(let value): return .returned(value)
         case .threw(let type, let name, let code, let description):

@@ -155,6 +155,16 @@ public final class Subject: @unchecked Sendable {
         try wait(until: deadline) { timelineSoFar.served }
     }
 
+    /// Waits for a server that should not be able to serve: what its function came back with, or nil if it goes on
+    /// regardless, waiting for clients.
+    func waitUntilRefused(until deadline: Deadline) throws -> HostReply? {
+        try wait(until: deadline) { () -> HostReply?? in
+            if let stopped { return stopped }
+            let goesOn = timelineSoFar.calls.contains { $0.isReceive || $0.isAccept || $0.isWait }
+            return goesOn ? .some(nil) : nil
+        } ?? nil
+    }
+
     /// Waits until the tap shows what is asked for; nil if it did not in time.
     public func waitForTimeline<Found>(until deadline: Deadline = Deadline(), _ find: (Timeline) -> Found?) throws
         -> Found?

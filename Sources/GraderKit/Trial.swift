@@ -61,6 +61,18 @@ public final class Trial {
         } catch is ProgramEnded { throw ProgramEnded(expected: expected) }
     }
 
+    /// Starts a server that cannot serve there.
+    ///
+    /// - Returns: what its function came back with, or nil if it goes on regardless, waiting for clients.
+    public func serveInVain(_ entry: String, host: String = "127.0.0.1", port: UInt16) throws -> PendingCall.Outcome? {
+        let subject = try launch()
+        try subject.serve(entry, host: host, port: port)
+        note(say("start \(entry) on \(host), port \(port)", "启动 \(entry)，地址 \(host)，端口 \(port)"))
+        do { return try subject.waitUntilRefused(until: Deadline())?.outcome } catch is ProgramEnded {
+            throw ProgramEnded(expected: say("\(entry) throws", "\(entry) 抛出错误"))
+        }
+    }
+
     /// A server that is bound to every address is reached over loopback.
     private func reachable(_ address: SocketAddress, asked host: String) throws -> SocketAddress {
         switch address.host {
@@ -80,9 +92,15 @@ public final class Trial {
 
     /// Starts a call of a function, so that the check can play the other end of its socket meanwhile. All calls without
     /// a plan of their own go to one process, one after another.
-    public func begin(_ entry: String, _ arguments: [Value], plan: FaultPlan? = nil) throws -> PendingCall {
+    ///
+    /// - Parameter process: one that `launch` started, for several calls under one plan or limit.
+    public func begin(
+        _ entry: String, _ arguments: [Value], plan: FaultPlan? = nil, in process: Subject? = nil
+    ) throws -> PendingCall {
         let subject: Subject
-        if let plan {
+        if let process {
+            subject = process
+        } else if let plan {
             subject = try launch(plan: plan)
         } else {
             subject = try functions ?? launch()
