@@ -51,4 +51,15 @@ extension Trial {
         }
         throw LabError(say("no free port between 10000 and 30000", "10000 到 30000 之间没有空闲端口"))
     }
+
+    /// Skips the check on a machine that has no such loopback address (`::1` with IPv6 turned off).
+    public func needsLoopback(_ host: String) throws {
+        let address = try SocketAddress(host: host, port: 0)
+        let descriptor = socket(address.family, SOCK_DGRAM | SOCK_CLOEXEC, 0)
+        defer { if descriptor >= 0 { close(descriptor) } }
+        guard descriptor >= 0, address.withSockaddr({ bind(descriptor, $0, $1) }) == 0 else {
+            throw Unavailable(
+                say("this machine has no \(host): \(errorText(errno))", "这台机器没有 \(host)：\(errorText(errno))"))
+        }
+    }
 }
