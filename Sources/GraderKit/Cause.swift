@@ -8,6 +8,8 @@ public struct Cause: Sendable {
     public let id: String
     /// Nil if the evidence does not show this mistake; else what it looked like here, or an empty string.
     let find: @Sendable (Evidence) -> String?
+    /// It explains a crash, so it is looked at before the general words for crashes.
+    var explainsCrash = false
 
     public init(_ id: String, find: @escaping @Sendable (Evidence) -> String?) {
         self.id = id
@@ -53,9 +55,26 @@ extension Cause {
         return text.contains("overflow") || text.contains("Not enough bits")
             || text.contains("Negative value is not representable")
     }
-    static let indexOutOfRange = Cause("index-out-of-range") {
-        Cause.crashText($0).contains("out of range") || Cause.crashText($0).contains("out of bounds")
+    static let indexOutOfRange = Cause("index-out-of-range") { isOutOfRange(Cause.crashText($0)) }
+
+    /// Does Swift say that an element was asked for which is not there?
+    public static func isOutOfRange(_ crashText: String) -> Bool {
+        ["out of range", "out of bounds", "Can't remove", "Range requires"].contains { crashText.contains($0) }
     }
+
+    /// What a crash means in this check: `id` says more than the general words.
+    ///
+    /// - Parameter matches: asks whether this is the crash that is meant, from what Swift says of it.
+    public static func crash(
+        meaning id: String, when matches: @escaping @Sendable (_ crashText: String) -> Bool = { _ in true }
+    ) -> Cause {
+        var cause = Cause(id) { evidence in
+            crash.find(evidence).flatMap { matches($0) ? $0 : nil }
+        }
+        cause.explainsCrash = true
+        return cause
+    }
+
     static let crash = Cause("crash") { evidence in
         guard let signal = evidence.ending?.signal,
             [SIGILL, SIGTRAP, SIGABRT, SIGSEGV, SIGBUS, SIGFPE].contains(signal)
@@ -77,13 +96,18 @@ extension Cause {
         return ""
     }
 
-    /// The line that Swift prints when it traps.
+    /// What Swift says of the trap: in a line of its own (`Fatal error: Index out of range`), or, for arithmetic, only
+    /// in the backtrace (`Swift runtime failure: arithmetic overflow in Lesson01 at /…`).
     static func crashText(_ evidence: Evidence) -> String {
         guard evidence.ending?.signal != nil else { return "" }
-        let line = evidence.output.text.split(separator: "\n").first { $0.contains("Fatal error") }
-        return line.map { text in
-            text.range(of: "Fatal error: ").map { String(text[$0.upperBound...]) } ?? String(text)
-        } ?? ""
+        for line in evidence.output.text.split(separator: "\n") {
+            if let start = line.range(of: "Fatal error: ")?.upperBound { return String(line[start...]) }
+            if let start = line.range(of: "Swift runtime failure: ")?.upperBound {
+                let rest = line[start...]
+                return String(rest[..<(rest.range(of: " in ")?.lowerBound ?? rest.endIndex)])
+            }
+        }
+        return ""
     }
 
     // MARK: What it was doing

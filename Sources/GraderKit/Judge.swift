@@ -120,7 +120,8 @@ public struct Judge: Sendable {
             expected: failure.expected, got: failure.got, difference: failure.difference,
             calls: timeline.excerpt(now: time), cause: failure.cause, detail: failure.detail)
         // A crash explains more than what was done before it; then what the check suspects; then the rest.
-        for cause in Cause.crashes + check.suspects + Cause.general where report.cause == nil {
+        let causes = check.suspects.filter(\.explainsCrash) + Cause.crashes + check.suspects + Cause.general
+        for cause in causes where report.cause == nil {
             guard let detail = cause.find(evidence) else { continue }
             report.cause = cause.id
             report.detail = detail.isEmpty ? nil : detail
