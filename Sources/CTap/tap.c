@@ -73,6 +73,17 @@ int accept(int fd, struct sockaddr *address, socklen_t *length) {
     return result;
 }
 
+/* An interrupted connect goes on without its caller, unlike all other calls: so it is really begun. */
+static int connect_interrupted(int fd, const struct sockaddr *address, socklen_t length) {
+    int flags = REAL(fcntl)(fd, F_GETFL);
+    if (flags == -1 || REAL(fcntl)(fd, F_SETFL, flags | O_NONBLOCK) == -1) return -1;
+    int result = REAL(connect)(fd, address, length);
+    int error = errno;
+    REAL(fcntl)(fd, F_SETFL, flags);
+    errno = result == -1 && error == EINPROGRESS ? EINTR : error;
+    return result;
+}
+
 int connect(int fd, const struct sockaddr *address, socklen_t length) {
     if (!RECORDED) return REAL(connect)(fd, address, length);
     struct tap_span span = tap_begin(TAP_connect, fd);
@@ -80,7 +91,8 @@ int connect(int fd, const struct sockaddr *address, socklen_t length) {
     tap_address(&span, address, length);
     tap_enter(&span, 0);
     int result = -1;
-    if (span.fault.error) errno = span.fault.error;
+    if (span.fault.error == EINTR) result = connect_interrupted(fd, address, length);
+    else if (span.fault.error) errno = span.fault.error;
     else result = REAL(connect)(fd, address, length);
     tap_leave(&span, result);
     return result;

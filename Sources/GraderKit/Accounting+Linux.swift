@@ -1,5 +1,6 @@
 // What a lesson process holds and uses, from proc(5) and clock_getcpuclockid(3).
 #if os(Linux)
+import Course
 import Foundation
 import Glibc
 
@@ -34,14 +35,29 @@ extension Subject {
             let list = try? String(contentsOfFile: "/proc/\(processNumber)/task/\(task)/children", encoding: .utf8)
             all += (list ?? "").split(separator: " ").compactMap { Int32($0) }
         }
-        let zombies = all.filter { child in
-            // The state follows the name, which is in parentheses and may hold anything.
-            guard let stat = try? String(contentsOfFile: "/proc/\(child)/stat", encoding: .utf8),
-                let close = stat.lastIndex(of: ")")
-            else { return false }
-            return stat[close...].dropFirst(2).first == "Z"
+        return (all, all.filter { state($0) == "Z" })
+    }
+
+    /// Stops the process, as Ctrl-Z would, until `resume`: what its clients do meanwhile is there when it goes on.
+    public func pause() throws {
+        signal(SIGSTOP)
+        let deadline = Deadline()
+        while state(processNumber) != "T" {
+            if hasEnded != nil { throw ProgramEnded(expected: say("the program lives on", "程序继续运行")) }
+            if deadline.hasPassed { throw LabError("process \(processNumber) did not stop") }
+            poll(nil, 0, 1)
         }
-        return (all, zombies)
+    }
+
+    public func resume() { signal(SIGCONT) }
+
+    /// `S` sleeps, `R` runs, `T` is stopped, `Z` is a zombie; nil is gone.
+    private func state(_ process: Int32) -> Character? {
+        // The state follows the name, which is in parentheses and may hold anything.
+        guard let stat = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8),
+            let close = stat.lastIndex(of: ")")
+        else { return nil }
+        return stat[close...].dropFirst(2).first
     }
 
     private func entries(_ folder: String) -> [String] {

@@ -102,7 +102,7 @@ public struct Judge: Sendable {
     }
 
     private func report(_ failure: inout Failure, _ check: Check, _ trial: Trial) -> Report {
-        guard let subject = trial.subjects.last(where: { $0.hasEnded != nil }) ?? trial.subjects.last else {
+        guard let subject = trial.subjects.last(where: \.hasEndedByItself) ?? trial.subjects.last else {
             return Report(
                 expected: failure.expected, got: failure.got, difference: failure.difference, cause: failure.cause,
                 detail: failure.detail)

@@ -26,23 +26,39 @@ public final class StreamPeer {
     deinit { if isOpen { Sockets.close(descriptor) } }
 
     static func connect(
-        to address: SocketAddress, name: String, trial: Trial, subject: Subject
+        to address: SocketAddress, smallBuffers: Bool = false, name: String, trial: Trial, subject: Subject
+    ) throws -> StreamPeer {
+        let peer = try begin(to: address, smallBuffers: smallBuffers, name: name, trial: trial, subject: subject)
+        try peer.expectConnected()
+        return peer
+    }
+
+    /// Starts to connect; `expectConnected` waits until the kernel on the other side has agreed.
+    static func begin(
+        to address: SocketAddress, smallBuffers: Bool = false, name: String, trial: Trial, subject: Subject
     ) throws -> StreamPeer {
         let descriptor = try closeOnExecSocket(address.family, SOCK_STREAM)
+        if smallBuffers { shrinkBuffers(descriptor) }
         let peer = StreamPeer(descriptor: descriptor, name: name, trial: trial, subject: subject)
-        let expected = say("\(name) to \(address) is accepted", "\(address) 接受\(name)")
+        trial.note(say("\(name): connect", "\(name)：connect"))
         if address.withSockaddr({ Sockets.connect(descriptor, $0, $1) }) != 0 {
             guard errno == EINPROGRESS || errno == EINTR else {
-                throw Failure(expected: expected, got: errorText(errno), cause: nil)
+                throw Failure(expected: say("\(address) can be reached", "可以连到 \(address)"), got: errorText(errno))
             }
-            try peer.wait(Int32(POLLOUT), expected: expected, got: say("no answer", "没有回应"))
-            var code: Int32 = 0
-            var length = socklen_t(MemoryLayout<Int32>.size)
-            try check("getsockopt", getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &code, &length))
-            guard code == 0 else { throw Failure(expected: expected, got: errorText(code)) }
         }
-        trial.note(say("\(name): connect", "\(name)：connect"))
         return peer
+    }
+
+    /// The connection is made: the program need not have accepted it for that, only listened.
+    public func expectConnected(within seconds: Double = Deadline.patience) throws {
+        let expected = say("\(name) is connected", "\(name)连接成功")
+        try wait(
+            Int32(POLLOUT), until: Deadline(in: seconds), expected: expected,
+            got: say("no answer to the handshake", "握手没有回应"))
+        var code: Int32 = 0
+        var length = socklen_t(MemoryLayout<Int32>.size)
+        try check("getsockopt", getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &code, &length))
+        guard code == 0 else { throw Failure(expected: expected, got: errorText(code)) }
     }
 
     public func send(_ text: String) throws { try send(Array(text.utf8)) }
@@ -80,6 +96,25 @@ public final class StreamPeer {
         let count = bytes.withUnsafeBytes { Sockets.send(descriptor, $0.baseAddress, $0.count, MSG_NOSIGNAL) }
         if count < 0 && (errno == EAGAIN || errno == EINTR) { return 0 }
         return try check("send", count)
+    }
+
+    /// Sends of `bytes` as much as goes in until the program stops taking any: a peer that asks and never reads. Ends when
+    /// nothing has gone in for a fifth of a second; how much went in is returned.
+    public func sendUntilStuck(_ bytes: [UInt8]) throws -> Int {
+        var sent = 0
+        while sent < bytes.count {
+            let count = try sendWhatFits(Array(bytes[sent...]))
+            sent += count
+            if count > 0 { continue }
+            let patience = Deadline(in: 0.2)
+            let state = awaitReadiness(of: descriptor, Int32(POLLOUT), until: patience, or: subject.interruption)
+            if state == .programEnded {
+                throw ProgramEnded(expected: say("the program lives on", "程序继续运行"))
+            }
+            if state == .late { break }
+        }
+        trial.note(say("\(name): sent \(sent) bytes, nothing read", "\(name)：发送 \(sent) 字节，什么也不读"))
+        return sent
     }
 
     public func expect(_ text: String) throws { try expect(Array(text.utf8)) }
@@ -219,10 +254,11 @@ public final class StreamListener {
     private let descriptor: Int32
     private let trial: Trial
 
-    init(host: String, backlog: Int32, trial: Trial) throws {
+    init(host: String, backlog: Int32, smallBuffers: Bool, trial: Trial) throws {
         let any = try SocketAddress(host: host, port: 0)
         let descriptor = try closeOnExecSocket(any.family, SOCK_STREAM)
         self.descriptor = descriptor
+        if smallBuffers { shrinkBuffers(descriptor) }
         try check("bind", any.withSockaddr { bind(descriptor, $0, $1) })
         try check("listen", listen(descriptor, backlog))
         address = try SocketAddress.local(of: descriptor)
@@ -262,7 +298,22 @@ public final class StreamListener {
 
 extension Trial {
     /// A TCP server of the grader's, for the program to connect to.
-    public func listen(host: String = "127.0.0.1", backlog: Int32 = 128) throws -> StreamListener {
-        try StreamListener(host: host, backlog: backlog, trial: self)
+    ///
+    /// - Parameter smallBuffers: between the program and its connections lie less than 256 KiB each way.
+    public func listen(host: String = "127.0.0.1", backlog: Int32 = 128, smallBuffers: Bool = false) throws
+        -> StreamListener
+    {
+        try StreamListener(host: host, backlog: backlog, smallBuffers: smallBuffers, trial: self)
     }
+}
+
+/// Between two programs on loopback lie 4 MB of buffers and more: they grow with the segment size, and loopback's is 64 KB.
+/// With the segments of a real network they stay below 256 KiB each way, so that a check need not move megabytes to make
+/// a sender wait. Set before connect or listen: the segment size is agreed on in the handshake.
+private func shrinkBuffers(_ descriptor: Int32) {
+    var segment: Int32 = 536
+    var window: Int32 = 4096
+    let size = socklen_t(MemoryLayout<Int32>.size)
+    setsockopt(descriptor, IPPROTO_TCP, TCP_MAXSEG, &segment, size)
+    setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &window, size)
 }

@@ -35,6 +35,7 @@ public final class Subject: @unchecked Sendable {
     private var supervisorIsGone = false
     private var readerIsDone = false
     private var isAbandoned = false
+    private var isStopped = false
 
     /// How the process ended.
     public struct Ending: Sendable {
@@ -216,6 +217,8 @@ public final class Subject: @unchecked Sendable {
     public var output: Output { locked { outputSoFar } }
     public var reachedTodo: Place? { locked { place } }
     public var hasEnded: Ending? { locked { ending } }
+    /// It ended before anybody ended it.
+    var hasEndedByItself: Bool { locked { ending != nil && !isStopped } }
     /// What a server's function returned or threw, if it came back.
     var serverStopped: HostReply? { locked { stopped } }
     /// Of the process that runs the student's code; 0 until it is up.
@@ -319,6 +322,7 @@ public final class Subject: @unchecked Sendable {
     /// Ends the process and everything that it started, and waits until they are gone.
     public func stop() {
         changed.lock()
+        if ending == nil { isStopped = true }
         if !readerIsDone { shutdown(lifeline, SHUT_WR) }
         let patience = Date(timeIntervalSinceNow: 5)
         while !supervisorIsGone && !readerIsDone && changed.wait(until: patience) {}

@@ -133,8 +133,16 @@ public struct Server {
     public let address: SocketAddress
 
     /// A TCP client that is connected to it.
-    public func connect() throws -> StreamPeer {
-        try StreamPeer.connect(to: address, name: trial.nextConnectionName(), trial: trial, subject: subject)
+    ///
+    /// - Parameter smallBuffers: less than 256 KiB lie between the two, each way.
+    public func connect(smallBuffers: Bool = false) throws -> StreamPeer {
+        try StreamPeer.connect(
+            to: address, smallBuffers: smallBuffers, name: trial.nextConnectionName(), trial: trial, subject: subject)
+    }
+
+    /// A TCP client that may still be on its way: see `StreamPeer.expectConnected`.
+    public func beginConnect() throws -> StreamPeer {
+        try StreamPeer.begin(to: address, name: trial.nextConnectionName(), trial: trial, subject: subject)
     }
 
     /// A UDP client with a port of its own.
