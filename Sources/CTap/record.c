@@ -40,11 +40,35 @@ int tap_start(int descriptor, const char *plan, const int *hide, int count) {
     return 0;
 }
 
-ssize_t tap_host_read(int descriptor, void *buffer, size_t size) { return REAL(read)(descriptor, buffer, size); }
 ssize_t tap_host_write(int descriptor, const void *buffer, size_t size) { return REAL(write)(descriptor, buffer, size); }
 int tap_host_socket(int family, int type) { return REAL(socket)(family, type, 0); }
 int tap_host_connect(int descriptor, const struct sockaddr *address, socklen_t length) {
     return REAL(connect)(descriptor, address, length);
+}
+
+ssize_t tap_host_receive(int descriptor, void *buffer, size_t size, int *passed, int room, int *passed_count) {
+    union {
+        struct cmsghdr header; /* for its alignment */
+        char bytes[CMSG_SPACE(8 * sizeof(int))];
+    } control;
+    struct iovec part = {.iov_base = buffer, .iov_len = size};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    *passed_count = 0;
+    ssize_t count = REAL(recvmsg)(descriptor, &message, 0);
+    if (count <= 0) return count;
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
+        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+        size_t length = header->cmsg_len - CMSG_LEN(0);
+        for (size_t i = 0; i < length / sizeof(int); i++) {
+            int got;
+            memcpy(&got, CMSG_DATA(header) + i * sizeof got, sizeof got);
+            REAL(fcntl)(got, F_SETFD, FD_CLOEXEC);
+            if (*passed_count < room) passed[(*passed_count)++] = got;
+            else REAL(close)(got);
+        }
+    }
+    return count;
 }
 
 static uint64_t now(void) {

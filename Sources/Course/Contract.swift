@@ -42,7 +42,10 @@ public indirect enum Value: Codable, Equatable, Sendable {
     /// As an argument only: the host makes a socket of this `type` (`SOCK_STREAM`, `SOCK_DGRAM`), connects it to
     /// `address` (a `sockaddr`'s bytes), and passes its descriptor.
     case socket(type: Int32, address: [UInt8])
-    /// What a `.socket` argument has become by the time that a function sees it.
+    /// As an argument only: a descriptor of the grader's own, by its number there. The program gets a copy of it, so the
+    /// socket can be of any kind and in any state, and the grader knows all about it.
+    case passed(Int32)
+    /// What a `.socket` or `.passed` argument has become by the time that a function sees it.
     case descriptor(Int32)
 }
 

@@ -122,19 +122,21 @@ public final class Subject: @unchecked Sendable {
     /// Starts a call of a function; `answer` waits for what it returns.
     func call(_ entry: String, _ arguments: [Value]) throws {
         if asked == nil { asked = (entry, "", 0) }
-        try send(.call(name: entry, arguments: arguments))
+        let passed = arguments.compactMap { if case .passed(let descriptor) = $0 { descriptor } else { nil } }
+        try send(.call(name: entry, arguments: arguments), passing: passed)
     }
 
-    private func send(_ request: HostRequest) throws {
+    /// - Parameter passed: descriptors of ours that the program gets a copy of; they travel with the first byte.
+    private func send(_ request: HostRequest, passing passed: [Int32] = []) throws {
         let body = try JSONEncoder().encode(request)
         var bytes = withUnsafeBytes(of: UInt32(body.count).bigEndian) { Array($0) } + body
         let deadline = Deadline()
+        var passed = passed
         while !bytes.isEmpty {
-            let count = bytes.withUnsafeBytes {
-                Sockets.send(control, $0.baseAddress, $0.count, MSG_NOSIGNAL | MSG_DONTWAIT)
-            }
+            let count = bytes.withUnsafeBytes { sendPassing(passed, $0, to: control) }
             if count > 0 {
                 bytes.removeFirst(count)
+                passed = []
                 continue
             }
             if count < 0 && errno == EINTR { continue }

@@ -211,7 +211,7 @@ extension Value {
         case .bytes(let value): return value.isEmpty ? say("no bytes", "零个字节") : hexText(value)
         case .string(let value): return "\"\(value)\""
         case .list(let values): return "[" + values.map(\.text).joined(separator: ", ") + "]"
-        case .socket, .descriptor: return say("a socket", "套接字")
+        case .socket, .passed, .descriptor: return say("a socket", "套接字")
         }
     }
 }

@@ -24,16 +24,18 @@ struct GradedHost {
         }
         reachedTodo = { file, line, step in control.send(.todo(file: file, line: line, step: step)) }
         control.send(.ready(process: getpid()))
-        while let request = control.receive() { control.send(answer(to: request)) }
+        while let (request, passed) = control.receive() { control.send(answer(to: request, with: passed)) }
         exit(0)
     }
 
-    private func answer(to request: HostRequest) -> HostReply {
+    /// - Parameter passed: the descriptors that came with the request, in the order of its `.passed` arguments.
+    private func answer(to request: HostRequest, with passed: [Int32]) -> HostReply {
+        var passed = passed[...]
         do {
             switch request {
             case .call(let name, let arguments):
                 guard case .function(let body)? = kind(of: name) else { return .misused("no function \"\(name)\"") }
-                return .returned(try body(try arguments.map(connected)))
+                return .returned(try body(try arguments.map { try received($0, &passed) }))
             case .serve(let name, let host, let port):
                 guard case .server(let body)? = kind(of: name) else { return .misused("no server \"\(name)\"") }
                 try body(host, port)
@@ -54,15 +56,21 @@ struct GradedHost {
 
     private func kind(of name: String) -> Entry.Kind? { lesson.entries.first { $0.name == name }?.kind }
 
-    /// A `.socket` argument becomes a connected descriptor. The tap does not record it: it
-    /// is the lab's doing.
-    private func connected(_ argument: Value) throws -> Value {
-        guard case .socket(let type, let bytes) = argument else { return argument }
-        guard let address = SocketAddress(bytes: bytes) else { throw ArgumentError(description: "not an address") }
-        let socket = tap_host_socket(address.family, type)
-        try check("socket", socket)
-        try check("connect", address.withSockaddr { tap_host_connect(socket, $0, $1) })
-        return .descriptor(socket)
+    /// A `.socket` argument becomes a connected descriptor, a `.passed` one the next that came with the request. The tap
+    /// does not record it: it is the lab's doing.
+    private func received(_ argument: Value, _ passed: inout ArraySlice<Int32>) throws -> Value {
+        switch argument {
+        case .socket(let type, let bytes):
+            guard let address = SocketAddress(bytes: bytes) else { throw ArgumentError(description: "not an address") }
+            let socket = tap_host_socket(address.family, type)
+            try check("socket", socket)
+            try check("connect", address.withSockaddr { tap_host_connect(socket, $0, $1) })
+            return .descriptor(socket)
+        case .passed:
+            guard let descriptor = passed.popFirst() else { throw ArgumentError(description: "no descriptor came") }
+            return .descriptor(descriptor)
+        default: return argument
+        }
     }
 
     private func setLimits() {
@@ -76,6 +84,9 @@ struct GradedHost {
 }
 
 private func environment(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
+
+/// How many descriptors one request may carry.
+private let mostPassed = 8
 
 /// The control socket as seen from the lesson process: `HostRequest`s in, `HostReply`s out.
 struct ControlLine: @unchecked Sendable {
@@ -92,22 +103,28 @@ struct ControlLine: @unchecked Sendable {
         }
     }
 
-    /// Nil when the grader has closed the line.
-    func receive() -> HostRequest? {
-        guard let header = read(4) else { return nil }
+    /// A request, and the descriptors that came with it. Nil when the grader has closed the line.
+    func receive() -> (request: HostRequest, passed: [Int32])? {
+        var passed: [Int32] = []
+        guard let header = read(4, &passed) else { return nil }
         let length = header.reduce(0) { $0 << 8 | Int($1) }
-        guard let body = read(length) else { return nil }
-        return try? JSONDecoder().decode(HostRequest.self, from: Data(body))
+        guard let body = read(length, &passed) else { return nil }
+        guard let request = try? JSONDecoder().decode(HostRequest.self, from: Data(body)) else { return nil }
+        return (request, passed)
     }
 
-    private func read(_ count: Int) -> [UInt8]? {
+    private func read(_ count: Int, _ passed: inout [Int32]) -> [UInt8]? {
         var bytes: [UInt8] = []
         while bytes.count < count {
             var part = [UInt8](repeating: 0, count: count - bytes.count)
-            let got = tap_host_read(descriptor, &part, part.count)
+            var descriptors = [Int32](repeating: -1, count: mostPassed)
+            var descriptorCount: Int32 = 0
+            let got = tap_host_receive(
+                descriptor, &part, part.count, &descriptors, Int32(mostPassed), &descriptorCount)
             if got < 0 && errno == EINTR { continue }
             guard got > 0 else { return nil }
             bytes += part.prefix(got)
+            passed += descriptors.prefix(Int(descriptorCount))
         }
         return bytes
     }

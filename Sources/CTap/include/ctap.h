@@ -21,10 +21,12 @@
 int tap_start(int pipe_descriptor, const char *plan, const int *hidden, int hidden_count);
 
 /* The lab's own calls in this process, which are not the student's calls. */
-ssize_t tap_host_read(int descriptor, void *buffer, size_t size);
 ssize_t tap_host_write(int descriptor, const void *buffer, size_t size);
 int tap_host_socket(int family, int type);
 int tap_host_connect(int descriptor, const struct sockaddr *address, socklen_t length);
+/* As read, from a Unix socket, with the descriptors that came along (SCM_RIGHTS, unix(7)): at most `room` of them,
+   close-on-exec. */
+ssize_t tap_host_receive(int descriptor, void *buffer, size_t size, int *passed, int room, int *passed_count);
 
 /* Splits the process: the caller goes on as a child in a process group of its own; the parent stays as its supervisor
    and never returns. The child keeps descriptors 0, 1, 2, `kept` and nothing else. See supervisor_linux.c. Returns 0 in
