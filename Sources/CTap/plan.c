@@ -3,6 +3,7 @@
        receive:max=1              every receive gets at most one byte
        send#2-4:errno=4           the 2nd, 3rd and 4th send fail with EINTR, without being made
        accept%3:errno=103         every third accept fails with ECONNABORTED
+       resolve:errno=-3           every getaddrinfo returns EAI_AGAIN: its codes are its own
 
    joined by ';'. A rule names a class of calls, since a student may write read for recv. A process counts the calls of
    each rule for itself; a forked child goes on from its parent's count. */
@@ -35,6 +36,7 @@ static const struct {
     {"wait-child", BIT(waitpid) | BIT(wait)},
     {"socket", BIT(socket)},
     {"fork", BIT(fork)},
+    {"resolve", BIT(getaddrinfo)},
 };
 
 /* Reads one rule that ends at ';' or the end; returns where it stopped, or NULL if it is not a rule. */
@@ -57,7 +59,7 @@ static const char *read_rule(const char *text, struct rule *rule) {
     }
     rule->fault = (struct tap_fault){.error = 0, .most = SIZE_MAX};
     if (strncmp(end, ":max=", 5) == 0) rule->fault.most = strtoul(end + 5, &end, 10);
-    else if (strncmp(end, ":errno=", 7) == 0) rule->fault.error = (int)strtoul(end + 7, &end, 10);
+    else if (strncmp(end, ":errno=", 7) == 0) rule->fault.error = (int)strtol(end + 7, &end, 10);
     else return NULL;
     if (rule->fault.most == 0) return NULL;
     return end;

@@ -36,7 +36,7 @@ public struct FaultPlan: Sendable {
     public static let none = FaultPlan()
 
     public enum Calls: String, Sendable {
-        case receive, send, accept, connect, socket, fork
+        case receive, send, accept, connect, socket, fork, resolve
         case waitReady = "wait-ready"
         case waitChild = "wait-child"
     }
@@ -46,7 +46,7 @@ public struct FaultPlan: Sendable {
         FaultPlan(["\(calls.rawValue):max=\(bytes)"])
     }
 
-    /// Calls number `first` to `last` fail with this errno, without being made.
+    /// Calls number `first` to `last` fail with this errno, without being made; `resolve` (getaddrinfo) returns the code.
     public static func fail(_ calls: Calls, _ first: Int = 1, through last: Int? = nil, with code: Int32) -> FaultPlan {
         FaultPlan(["\(calls.rawValue)#\(first)-\(last ?? first):errno=\(code)"])
     }
