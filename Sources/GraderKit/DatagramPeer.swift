@@ -82,10 +82,28 @@ public final class DatagramPeer {
         }
     }
 
+    public typealias Datagram = (bytes: [UInt8], sender: SocketAddress)
+
     /// The next datagram and its sender, or nil if none came in time.
-    public func receive(until deadline: Deadline = Deadline(), expected: String) throws -> (
-        bytes: [UInt8], sender: SocketAddress
-    )? {
+    public func receive(until deadline: Deadline = Deadline(), expected: String) throws -> Datagram? {
+        if case .datagram(let datagram) = try listen(until: deadline, to: nil, expected: expected) { return datagram }
+        return nil
+    }
+
+    /// What came first while a function runs: a datagram, or what the function did in the end.
+    public enum Heard {
+        case datagram(Datagram)
+        case outcome(PendingCall.Outcome)
+        case nothing
+    }
+
+    public func receive(during call: PendingCall, until deadline: Deadline = Deadline(), expected: String) throws
+        -> Heard
+    {
+        try listen(until: deadline, to: call, expected: expected)
+    }
+
+    private func listen(until deadline: Deadline, to call: PendingCall?, expected: String) throws -> Heard {
         var buffer = [UInt8](repeating: 0, count: 65_536)
         while true {
             let (count, sender) = SocketAddress.received { recvfrom(descriptor, &buffer, buffer.count, 0, $0, $1) }
@@ -95,19 +113,24 @@ public final class DatagramPeer {
                     say(
                         "port \(address.port): received \(quoted(bytes)), \(count) bytes",
                         "端口 \(address.port)：收到 \(quoted(bytes))，\(count) 字节"))
-                return (bytes, sender)
+                return .datagram((bytes, sender))
             }
             if errno == EINTR || errno == ECONNREFUSED { continue }
             guard errno == EAGAIN else { throw SocketError("recvfrom", errno) }
-            guard let subject else {
+            guard let subject = call?.subject ?? subject else {
                 var event = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-                if poll(&event, 1, deadline.milliseconds) == 0 && deadline.hasPassed { return nil }
+                if poll(&event, 1, deadline.milliseconds) == 0 && deadline.hasPassed { return .nothing }
                 continue
             }
-            switch awaitReadiness(of: descriptor, Int32(POLLIN), until: deadline, or: subject.interruption) {
+            let readiness = awaitReadiness(
+                of: descriptor, Int32(POLLIN), until: deadline, or: subject.interruption,
+                answered: call == nil ? nil : subject.answered)
+            switch readiness {
             case .ready: continue
-            case .late: return nil
-            case .programEnded: throw ProgramEnded(expected: expected)
+            case .late: return .nothing
+            case .programEnded:
+                if let call, call.subject.hasAnswered { return .outcome(try call.outcome()) }
+                throw ProgramEnded(expected: expected)
             }
         }
     }

@@ -39,7 +39,7 @@ extension Trial {
     }
 
     /// Outside the range that the kernel hands out by itself, so that only a server on a fixed port could have it.
-    func freePort(_ type: Int32, host: String) throws -> UInt16 {
+    public func freePort(_ type: Int32, host: String = "127.0.0.1") throws -> UInt16 {
         for _ in 0..<200 {
             let port = UInt16.random(in: 10_000...30_000)
             // Equal bytes would hide a wrong byte order, and a port below 1024 needs permission.

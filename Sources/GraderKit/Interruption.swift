@@ -1,7 +1,7 @@
 import Sockets
 
-/// Wakes whoever waits on a socket when the program on the other side has ended: a pipe that becomes readable once and
-/// for ever.
+/// Wakes whoever waits on a socket when something else happens: a pipe that is readable while there is something to
+/// notice. That the program has ended stays noticeable for ever.
 final class Interruption: @unchecked Sendable {
     let descriptor: Int32
     private let writer: Int32
@@ -11,6 +11,12 @@ final class Interruption: @unchecked Sendable {
     }
 
     func fire() { _ = [0 as UInt8].withUnsafeBytes { write(writer, $0.baseAddress, 1) } }
+
+    /// Takes one `fire` back.
+    func clear() {
+        var byte: UInt8 = 0
+        _ = read(descriptor, &byte, 1)
+    }
 
     deinit {
         close(descriptor)
@@ -24,20 +30,23 @@ enum Readiness {
     case programEnded
 }
 
-/// Waits until `descriptor` is ready for `events` (poll(2)), the deadline passes, or the program ends. Readiness wins
-/// over the other two, so nothing that arrived is missed.
-func awaitReadiness(of descriptor: Int32, _ events: Int32, until deadline: Deadline, or interruption: Interruption)
-    -> Readiness
-{
+/// Waits until `descriptor` is ready for `events` (poll(2)), the deadline passes, or the program ends (or comes back
+/// with an answer, if that is asked for). Readiness wins over the others, so nothing that arrived is missed.
+func awaitReadiness(
+    of descriptor: Int32, _ events: Int32, until deadline: Deadline, or interruption: Interruption,
+    answered: Interruption? = nil
+) -> Readiness {
     var descriptors = [
         pollfd(fd: descriptor, events: Int16(events), revents: 0),
         pollfd(fd: interruption.descriptor, events: Int16(POLLIN), revents: 0),
+        // poll passes over a negative descriptor.
+        pollfd(fd: answered?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
     ]
     while true {
-        let count = poll(&descriptors, 2, deadline.milliseconds)
+        let count = poll(&descriptors, 3, deadline.milliseconds)
         if count < 0 && errno == EINTR { continue }
         if descriptors[0].revents != 0 { return .ready }
-        if descriptors[1].revents != 0 { return .programEnded }
+        if descriptors[1].revents != 0 || descriptors[2].revents != 0 { return .programEnded }
         if count == 0 && deadline.hasPassed { return .late }
     }
 }

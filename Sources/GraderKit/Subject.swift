@@ -18,6 +18,8 @@ public final class Subject: @unchecked Sendable {
     private let printed: Int32
     private let lifeline: Int32
     let interruption: Interruption
+    /// Fired once for each of `answers`.
+    let answered: Interruption
     private let changed = NSCondition()
 
     // Under `changed`:
@@ -75,6 +77,7 @@ public final class Subject: @unchecked Sendable {
             throw LabError(say("\(program.executable) is not built", "\(program.executable) 还没有构建"))
         }
         interruption = try Interruption()
+        answered = try Interruption()
         timelineSoFar = Timeline(start: now())
         let controlPair = try closeOnExecSocketPair()
         let lifelinePair = try closeOnExecSocketPair()
@@ -149,7 +152,11 @@ public final class Subject: @unchecked Sendable {
 
     /// The answer to the oldest call that is not answered yet; nil if none came in time.
     func answer(until deadline: Deadline) throws -> HostReply? {
-        try wait(until: deadline) { answers.isEmpty ? nil : answers.removeFirst() }
+        try wait(until: deadline) {
+            guard !answers.isEmpty else { return nil }
+            answered.clear()
+            return answers.removeFirst()
+        }
     }
 
     /// The address that the server can be reached at, once `bind` (UDP) or `listen` (TCP) has succeeded; nil if that did
@@ -221,6 +228,8 @@ public final class Subject: @unchecked Sendable {
     public var hasEnded: Ending? { locked { ending } }
     /// It ended before anybody ended it.
     var hasEndedByItself: Bool { locked { ending != nil && !isStopped } }
+    /// The call that was begun has come back, and nobody has taken its answer yet.
+    var hasAnswered: Bool { locked { !answers.isEmpty } }
     /// What a server's function returned or threw, if it came back.
     var serverStopped: HostReply? { locked { stopped } }
     /// Of the process that runs the student's code; 0 until it is up.
@@ -289,7 +298,13 @@ public final class Subject: @unchecked Sendable {
                 switch reply {
                 case .ready(let number): process = number
                 case .todo(let file, let line, let step): place = Place(file: file, line: line, step: step)
-                default: if isServing { stopped = reply } else { answers.append(reply) }
+                default:
+                    if isServing {
+                        stopped = reply
+                    } else {
+                        answers.append(reply)
+                        answered.fire()
+                    }
                 }
             }
         case lifeline:
