@@ -94,6 +94,7 @@ int connect(int fd, const struct sockaddr *address, socklen_t length) {
     if (span.fault.error == EINTR) result = connect_interrupted(fd, address, length);
     else if (span.fault.error) errno = span.fault.error;
     else result = REAL(connect)(fd, address, length);
+    if (result == 0) tap_local_address(&span);
     tap_leave(&span, result);
     return result;
 }

@@ -21,6 +21,7 @@ public final class Subject: @unchecked Sendable {
     /// Fired once for each of `answers`.
     let answered: Interruption
     private let changed = NSCondition()
+    private let onCall: (@Sendable (Call) -> Void)?
 
     // Under `changed`:
     private var timelineSoFar: Timeline
@@ -72,10 +73,16 @@ public final class Subject: @unchecked Sendable {
         }
     }
 
-    init(_ program: Program, plan: FaultPlan, descriptorLimit: Int?, folder: String) throws {
+    /// - Parameter onCall: told each call twice, when it is entered and when it returns, as the tap told of it. Under the
+    ///   subject's lock: it must not ask the subject anything.
+    init(
+        _ program: Program, plan: FaultPlan, descriptorLimit: Int?, folder: String,
+        onCall: (@Sendable (Call) -> Void)? = nil
+    ) throws {
         guard access(program.executable, X_OK) == 0 else {
             throw LabError(say("\(program.executable) is not built", "\(program.executable) 还没有构建"))
         }
+        self.onCall = onCall
         interruption = try Interruption()
         answered = try Interruption()
         timelineSoFar = Timeline(start: now())
@@ -288,7 +295,8 @@ public final class Subject: @unchecked Sendable {
             let whole = tapBytes.count / Timeline.recordSize * Timeline.recordSize
             tapBytes.withUnsafeBytes { buffer in
                 for start in stride(from: 0, to: whole, by: Timeline.recordSize) {
-                    timelineSoFar.add(UnsafeRawBufferPointer(rebasing: buffer[start..<start + Timeline.recordSize]))
+                    let record = UnsafeRawBufferPointer(rebasing: buffer[start..<start + Timeline.recordSize])
+                    if let call = timelineSoFar.add(record) { onCall?(call) }
                 }
             }
             tapBytes.removeFirst(whole)

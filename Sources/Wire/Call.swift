@@ -26,7 +26,7 @@ public struct Call: Sendable {
     public var data: [UInt8]
     /// `bind`, `connect`, `sendto`: the address that it was given.
     public var given: SocketAddress?
-    /// `accept`, `recvfrom`: the peer's address. `bind`, `listen`: the true local one.
+    /// `accept`, `recvfrom`: the peer's address. `bind`, `listen`, `connect`: the true local one.
     public var found: SocketAddress?
     /// The lab made it fail or come back short.
     public var perturbed: Bool

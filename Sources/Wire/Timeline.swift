@@ -29,9 +29,14 @@ public struct Timeline: Sendable {
     public static let recordSize = MemoryLayout<tap_record>.size
 
     /// - Parameter record: the bytes of one `tap_record`.
-    public mutating func add(_ record: UnsafeRawBufferPointer) { add(record.loadUnaligned(as: tap_record.self)) }
+    @discardableResult
+    public mutating func add(_ record: UnsafeRawBufferPointer) -> Call? {
+        add(record.loadUnaligned(as: tap_record.self))
+    }
 
-    public mutating func add(_ record: tap_record) {
+    /// - Returns: the call that it tells of, entered or returned; nil if its beginning was lost.
+    @discardableResult
+    public mutating func add(_ record: tap_record) -> Call? {
         dropped = Int(record.dropped)
         let key = OpenCall(thread: record.thread, number: record.number)
         if record.phase == UInt8(TAP_ENTERED) {
@@ -40,9 +45,12 @@ public struct Timeline: Sendable {
             open[key] = calls.count
             calls.append(call)
             if calls.count > Timeline.mostCalls { thin() }
+            return call
         } else if let index = open.removeValue(forKey: key) {
             calls[index].finish(record)
+            return calls[index]
         }
+        return nil
     }
 
     /// Drops the older half of the later calls, but none that is still blocked.

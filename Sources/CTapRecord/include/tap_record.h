@@ -40,8 +40,8 @@ struct tap_record {
     uint8_t perturbed;   /* 1: the fault plan changed this call */
     uint8_t data_length, address_length;
     uint8_t data[TAP_DATA];       /* the first bytes sent (entered) or received (returned) */
-    uint8_t address[TAP_ADDRESS]; /* bind, connect, sendto: given (entered); accept, recvfrom: the peer's, bind and
-                                     listen: the true local one (returned) */
+    uint8_t address[TAP_ADDRESS]; /* bind, connect, sendto: given (entered); accept, recvfrom: the peer's, bind,
+                                     listen and connect: the true local one (returned) */
 };
 
 const char *tap_call_name(int call);
