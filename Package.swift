@@ -54,7 +54,7 @@ let package = Package(
         .target(name: "Graders", dependencies: ["Course", "GraderKit", "Sockets", "Wire"]),
 
         // What shows it.
-        .target(name: "LabCore", dependencies: ["Course", "GraderKit", "Graders", "Wire"]),
+        .target(name: "LabCore", dependencies: ["Course", "GraderKit", "Graders", "Sockets", "Wire"]),
         .executableTarget(
             name: "lab",
             dependencies: ["Course", "GraderKit", "Graders", "LabCore", "LessonHost", "Sockets", "Wire"]
