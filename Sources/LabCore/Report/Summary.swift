@@ -9,6 +9,8 @@ public struct Summary: Codable, Equatable, Sendable {
     public var failed = 0
     public var notStarted = 0
     public var skipped = 0
+    /// The lab itself went wrong.
+    public var errors = 0
     public var points = 0
     /// Points that could be had: of all checks that this machine can run.
     public var of = 0
@@ -20,12 +22,12 @@ public struct Summary: Codable, Equatable, Sendable {
     enum CodingKeys: String, CodingKey {
         case passed, failed
         case notStarted = "not-started"
-        case skipped, points, of, seconds, seed, broken
+        case skipped, errors, points, of, seconds, seed, broken
     }
 
     public init(seed: UInt64) { self.seed = seed }
 
-    public var total: Int { passed + failed + notStarted + skipped }
+    public var total: Int { passed + failed + notStarted + skipped + errors }
 
     public mutating func count(_ verdict: Verdict, of check: Catalogue.Check?) {
         let worth = check?.points ?? verdict.points
@@ -41,11 +43,15 @@ public struct Summary: Codable, Equatable, Sendable {
             notStarted += 1
             of += worth
         case .skipped: skipped += 1
+        case .labError: errors += 1
         }
     }
 
     /// Skipped checks do not count against anybody: the machine cannot run them.
-    public var exit: ExitCode { failed + notStarted == 0 && broken.isEmpty ? .success : .notPassed }
+    public var exit: ExitCode {
+        if errors > 0 { return .failure }
+        return failed + notStarted == 0 && broken.isEmpty ? .success : .notPassed
+    }
 
     public func line(width: Int) -> StyledText {
         var parts: [StyledText] = []
@@ -55,6 +61,7 @@ public struct Summary: Codable, Equatable, Sendable {
             parts.append(StyledText(say("\(notStarted) not started", "\(notStarted) 项还没开始"), .waiting))
         }
         if skipped > 0 { parts.append(StyledText(say("\(skipped) skipped", "跳过 \(skipped) 项"), .quiet)) }
+        if errors > 0 { parts.append(StyledText(say("\(errors) lab errors", "实验环境出错 \(errors) 次"), .bad)) }
         if parts.isEmpty { parts.append(StyledText(say("nothing was checked", "没有检查任何项"), .waiting)) }
         var line = StyledText()
         for (index, part) in parts.enumerated() {

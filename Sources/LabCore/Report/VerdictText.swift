@@ -33,6 +33,10 @@ public struct VerdictText: Sendable {
         case .skipped:
             lines += field(
                 say("skipped", "跳过"), verdict.reason ?? say("not possible on this machine", "这台机器上做不了"), .quiet)
+        case .labError:
+            lines += field(say("lab error", "环境出错"), verdict.reason ?? "", .bad)
+            lines += field(
+                "", say("This is not about your code. `lab doctor` looks at this machine.", "与你的代码无关。`lab doctor` 检查这台机器。"))
         }
         return lines
     }
@@ -41,7 +45,7 @@ public struct VerdictText: Sendable {
     private func headline(_ verdict: Verdict, _ check: Catalogue.Check?, _ namesWidth: Int) -> [StyledText] {
         let look = Look(verdict.status)
         let of = check?.points ?? verdict.points
-        let score = verdict.status == .skipped ? "–" : "\(verdict.status == .passed ? verdict.points : 0)/\(of)"
+        let score = [.skipped, .labError].contains(verdict.status) ? "–" : "\(verdict.status == .passed ? verdict.points : 0)/\(of)"
         let start =
             StyledText("\(look.mark) ", look.style) + StyledText(verdict.lesson.prefix(2) + " ", .quiet)
             + StyledText(verdict.check.padded(to: namesWidth), verdict.status == .failed ? .strong : look.name)
@@ -180,6 +184,7 @@ public struct Look: Sendable {
         case .passed: (mark, style, name) = ("✔", .good, .plain)
         case .failed: (mark, style, name) = ("✘", .bad, .strong)
         case .notStarted: (mark, style, name) = ("○", .waiting, .plain)
+        case .labError: (mark, style, name) = ("!", .bad, .plain)
         case .skipped: (mark, style, name) = ("–", .quiet, .quiet)
         case nil: (mark, style, name) = ("·", .quiet, .plain)
         }
