@@ -33,7 +33,7 @@ public struct Arguments: Equatable, Sendable {
     /// - Parameter lenient: an unknown option is kept among the words instead.
     public static func parse(
         _ line: [String], options known: [OptionSpecification], lenient: Bool = false
-    ) throws(LabError) -> Arguments {
+    ) throws(CommandError) -> Arguments {
         var found = Arguments()
         var rest = line[...]
         while let word = rest.popFirst() {
@@ -60,7 +60,7 @@ public struct Arguments: Equatable, Sendable {
 
     private static func value(
         of option: OptionSpecification, attached: String?, _ rest: inout ArraySlice<String>
-    ) throws(LabError) -> String {
+    ) throws(CommandError) -> String {
         guard let name = option.value else {
             guard attached == nil else {
                 throw .usage(say("\(option.name) takes no value.", "\(option.name) 后面不带值。"))
@@ -78,7 +78,7 @@ public struct Arguments: Equatable, Sendable {
         return next
     }
 
-    private static func unknown(_ word: String, _ known: [OptionSpecification]) -> LabError {
+    private static func unknown(_ word: String, _ known: [OptionSpecification]) -> CommandError {
         let names = known.map(\.name)
         let hint = nearest(to: word, among: names).map { say(" Did you mean \($0)?", "是不是想用 \($0)？") } ?? ""
         return .usage(say("There is no option \(word).", "没有 \(word) 这个选项。") + hint)

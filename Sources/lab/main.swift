@@ -1,22 +1,12 @@
-import Course
+// The command line. Everything that it can do is a `Command`; everything that needs no terminal is in LabCore.
 import Foundation
-import GraderKit
-import Graders
+import LabCore
+import Sockets
 
+// A lesson process hosted by this executable must not have seen any of the rest.
 if CommandLine.arguments.dropFirst().first == "host" { host(CommandLine.arguments.dropFirst(2)) }
-let slug = CommandLine.arguments[1]
-let judge = Judge { slug in
-    CommandLine.arguments.contains("--solution")
-        ? .solution(slug, products: Program.products) : .exercise(slug, products: Program.products)
-}
-judge.judge(grader(of: slug)!.checks, of: slug) { verdict in
-    print(verdict.status, verdict.check, verdict.seconds, verdict.reason ?? "", verdict.place.map { "\($0)" } ?? "")
-    if CommandLine.arguments.contains("--trace") {
-        for line in verdict.trace { print("   ", line.at, line.side, line.text) }
-    }
-    if let r = verdict.report {
-        print(r.expected, "|", r.got, "|", r.cause ?? "-", "|", r.detail ?? "-");
-        print(r.calls.joined(separator: "\n")); print(r.difference.joined(separator: "\n")); print(r.crash ?? "")
-    }
-    if let o = verdict.output { print(o) }
-}
+
+Interrupts.install()
+// A reader that leaves (`lab list | head`) shows as EPIPE, so that what must be undone is undone: `Console.print`.
+signal(SIGPIPE, SIG_IGN)
+exit(runLab(Array(CommandLine.arguments.dropFirst())).rawValue)

@@ -18,11 +18,11 @@ public struct Build: Sendable {
     }
 
     /// `swift build --product Lesson04`
-    public func lesson(_ lesson: Catalogue.Lesson, stop: Stop? = nil) throws(LabError) -> Outcome {
+    public func lesson(_ lesson: Catalogue.Lesson, stop: Stop? = nil) throws(CommandError) -> Outcome {
         try outcome(of: run(["--product", "Lesson" + lesson.number], stop: stop), lesson, stop)
     }
 
-    private func run(_ arguments: [String], stop: Stop?) throws(LabError) -> Subprocess.Result {
+    private func run(_ arguments: [String], stop: Stop?) throws(CommandError) -> Subprocess.Result {
         try Subprocess.run(
             "swift", ["build", "--package-path", workspace.root.path] + arguments, mergesErrors: true, stop: stop)
     }

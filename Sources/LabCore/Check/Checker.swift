@@ -43,7 +43,7 @@ public struct Checker: Sendable {
     public func run(
         _ selection: Selection, first: Set<String> = [], stage: @escaping @Sendable (Stage) -> Void = { _ in },
         event: (Event) -> Void
-    ) throws(LabError) {
+    ) throws(CommandError) {
         let lesson = selection.lesson
         if !reference {
             stage(.building(lesson: "Lesson" + lesson.number))
@@ -81,7 +81,7 @@ public struct Checker: Sendable {
         }
     }
 
-    private func program() throws(LabError) -> @Sendable (String) -> Program {
+    private func program() throws(CommandError) -> @Sendable (String) -> Program {
         if reference {
             let products = Program.products
             return { .solution($0, products: products) }
@@ -90,7 +90,7 @@ public struct Checker: Sendable {
         return { .exercise($0, products: products) }
     }
 
-    private func graderChecks(of selection: Selection) throws(LabError) -> [GraderKit.Check] {
+    private func graderChecks(of selection: Selection) throws(CommandError) -> [GraderKit.Check] {
         let known = grader(of: selection.lesson.slug)?.checks ?? []
         var checks: [GraderKit.Check] = []
         for check in selection.checks {
@@ -106,7 +106,7 @@ public struct Checker: Sendable {
         return checks
     }
 
-    private func labDoesNotCompile(_ message: String) -> LabError {
+    private func labDoesNotCompile(_ message: String) -> CommandError {
         .failure(
             say(
                 "The lab's own code does not compile; this is not about your exercise:",

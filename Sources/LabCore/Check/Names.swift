@@ -3,7 +3,7 @@ import Course
 
 extension Catalogue {
     /// `04`, `4`, `04-tcp`, `tcp` and `Lesson04` are the same lesson.
-    public func find(lesson name: String) throws(LabError) -> Lesson {
+    public func find(lesson name: String) throws(CommandError) -> Lesson {
         if let lesson = named(name) { return lesson }
         let names = lessons.flatMap { [$0.slug, $0.number, String($0.slug.dropFirst(3))] }
         let near = nearest(to: name, among: names).flatMap { named($0) }
@@ -21,7 +21,7 @@ extension Catalogue {
 
     /// The lessons, exercises and checks that the words of a command name: `04`, `04 two-clients`, `two-clients`,
     /// `04 uppercase-server sendAll.swift`. No words: everything.
-    public func select(_ words: [String]) throws(LabError) -> [Selection] {
+    public func select(_ words: [String]) throws(CommandError) -> [Selection] {
         guard let first = words.first else { return lessons.map { Selection(lesson: $0, checks: $0.checks) } }
         if let lesson = named(first) {
             return [try lesson.select(Array(words.dropFirst()))]
@@ -39,7 +39,7 @@ extension Catalogue {
         throw unknown(first)
     }
 
-    private func unknown(_ word: String) -> LabError {
+    private func unknown(_ word: String) -> CommandError {
         let names = lessons.flatMap { lesson in
             [lesson.slug] + lesson.exercises.map(\.id) + lesson.checks.map(\.id)
         }
@@ -56,7 +56,7 @@ extension Catalogue.Lesson {
     public var topic: String { String(slug.dropFirst(3)) }
 
     /// The checks of the named exercises, and the named checks, in the lesson's order. No words: all.
-    public func select(_ words: [String]) throws(LabError) -> Selection {
+    public func select(_ words: [String]) throws(CommandError) -> Selection {
         guard !words.isEmpty else { return Selection(lesson: self, checks: checks) }
         var chosen: Set<String> = []
         for word in words {
@@ -78,7 +78,7 @@ extension Catalogue.Lesson {
     }
 
     /// The exercise of that name, or the one that the named check belongs to.
-    public func find(exercise word: String) throws(LabError) -> Catalogue.Exercise {
+    public func find(exercise word: String) throws(CommandError) -> Catalogue.Exercise {
         if let found = exercise(named: word) ?? exercise(of: word) { return found }
         let names = exercises.map(\.id)
         throw .usage(
@@ -87,12 +87,12 @@ extension Catalogue.Lesson {
                     ?? say(" It has: ", "本课有：") + names.joined(separator: ", ")))
     }
 
-    public func find(check word: String) throws(LabError) -> Catalogue.Check {
+    public func find(check word: String) throws(CommandError) -> Catalogue.Check {
         if let found = checks.first(where: { $0.id == word }) { return found }
         throw noCheck(word)
     }
 
-    private func noCheck(_ word: String) -> LabError {
+    private func noCheck(_ word: String) -> CommandError {
         let names = exercises.map(\.id) + checks.map(\.id)
         return .usage(
             say("Lesson \(number) has no check or exercise \(word).", "第 \(number) 课没有名为 \(word) 的检查或练习。")

@@ -32,7 +32,8 @@ public struct MarkdownText: Sendable {
             return lines(inner, width - 2).map { StyledText("▎ ", .waiting) + $0 }
         case .table(let header, let alignments, let rows):
             return TableText(width: width).lines(
-                header: header.map { styled($0, .strong) }, alignments, rows: rows.map { $0.map { styled($0, .plain) } })
+                header: header.map { styled($0, .strong) }, alignments, rows: rows.map { $0.map { styled($0, .plain) } }
+            )
         case .rule: return [StyledText(String(repeating: "─", count: width), .quiet)]
         }
     }

@@ -36,7 +36,8 @@ public struct VerdictText: Sendable {
         case .labError:
             lines += field(say("lab error", "环境出错"), verdict.reason ?? "", .bad)
             lines += field(
-                "", say("This is not about your code. `lab doctor` looks at this machine.", "与你的代码无关。`lab doctor` 检查这台机器。"))
+                "",
+                say("This is not about your code. `lab doctor` looks at this machine.", "与你的代码无关。`lab doctor` 检查这台机器。"))
         }
         return lines
     }
@@ -45,7 +46,9 @@ public struct VerdictText: Sendable {
     private func headline(_ verdict: Verdict, _ check: Catalogue.Check?, _ namesWidth: Int) -> [StyledText] {
         let look = Look(verdict.status)
         let of = check?.points ?? verdict.points
-        let score = [.skipped, .labError].contains(verdict.status) ? "–" : "\(verdict.status == .passed ? verdict.points : 0)/\(of)"
+        let score =
+            [.skipped, .labError].contains(verdict.status)
+            ? "–" : "\(verdict.status == .passed ? verdict.points : 0)/\(of)"
         let start =
             StyledText("\(look.mark) ", look.style) + StyledText(verdict.lesson.prefix(2) + " ", .quiet)
             + StyledText(verdict.check.padded(to: namesWidth), verdict.status == .failed ? .strong : look.name)

@@ -4,7 +4,7 @@ import Foundation
 import Sockets
 
 /// Replaces `file` by `content`. A reader sees the old file or the new one; an interrupted program leaves the old one.
-public func writeAtomically(_ content: Data, to file: URL) throws(LabError) {
+public func writeAtomically(_ content: Data, to file: URL) throws(CommandError) {
     do {
         try FileManager.default.createDirectory(
             at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
@@ -12,7 +12,7 @@ public func writeAtomically(_ content: Data, to file: URL) throws(LabError) {
     let temporary = file.deletingLastPathComponent()
         .appendingPathComponent(".\(file.lastPathComponent).\(getpid()).temporary")
     // An interrupt waits until the temporary file is gone.
-    try Interrupts.held { () throws(LabError) in
+    try Interrupts.held { () throws(CommandError) in
         do { try content.write(to: temporary) } catch {
             unlink(temporary.path)
             throw cannotWrite(file, error)
@@ -25,7 +25,7 @@ public func writeAtomically(_ content: Data, to file: URL) throws(LabError) {
     }
 }
 
-private func cannotWrite(_ file: URL, _ error: any Error) -> LabError {
+private func cannotWrite(_ file: URL, _ error: any Error) -> CommandError {
     .failure(
         say("\(file.path) cannot be written: \(reason(error))", "写不了 \(file.path)：\(reason(error))"))
 }

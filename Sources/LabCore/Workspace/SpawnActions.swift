@@ -17,7 +17,7 @@ struct SpawnActions {
     mutating func duplicate(_ descriptor: Int32, to other: Int32) { actions.append(.duplicate(descriptor, other)) }
 
     /// Starts `program`, found in PATH.
-    func spawn(_ program: String, _ arguments: [String], group: Bool) throws(LabError) -> pid_t {
+    func spawn(_ program: String, _ arguments: [String], group: Bool) throws(CommandError) -> pid_t {
         var fileActions = emptyFileActions
         posix_spawn_file_actions_init(&fileActions)
         defer { posix_spawn_file_actions_destroy(&fileActions) }

@@ -24,7 +24,7 @@ public struct Subprocess {
     public static func run(
         _ program: String, _ arguments: [String], mergesErrors: Bool = false,
         stop: Stop? = nil, line: ((String) -> Void)? = nil
-    ) throws(LabError) -> Result {
+    ) throws(CommandError) -> Result {
         let output = try Pipe.make()
         let errors = mergesErrors ? nil : try Pipe.make()
         var actions = SpawnActions()
@@ -44,7 +44,7 @@ public struct Subprocess {
         close(output.writer)
         if let errors { close(errors.writer) }
 
-        let cleanup = Interrupts.add { kill(-process, SIGKILL) }
+        let cleanup = Interrupts.add { kill(-process, SIGTERM) }
         defer { Interrupts.remove(cleanup) }
         stop?.attach(process)
         defer { stop?.detach(process) }
@@ -56,7 +56,8 @@ public struct Subprocess {
     /// Runs a shell command on the terminal, for a person: a pager, an editor. Ctrl-C is for it meanwhile, not for the lab.
     ///
     /// - Parameter input: its standard input; nil: ours.
-    public static func runOnTerminal(_ command: String, arguments: [String] = [], input: String? = nil) throws(LabError)
+    public static func runOnTerminal(_ command: String, arguments: [String] = [], input: String? = nil)
+        throws(CommandError)
     {
         let pipe = input == nil ? nil : try Pipe.make()
         var actions = SpawnActions()
@@ -123,7 +124,7 @@ struct Pipe {
     var reader: Int32
     var writer: Int32
 
-    static func make() throws(LabError) -> Pipe {
+    static func make() throws(CommandError) -> Pipe {
         var ends: [Int32] = [-1, -1]
         guard pipe(&ends) == 0 else {
             let code = errno

@@ -14,7 +14,7 @@ public struct Workspace: Sendable {
         from folder: String = FileManager.default.currentDirectoryPath,
         executable: String? = executablePath(),
         home: String? = ProcessInfo.processInfo.environment["LAB_HOME"]
-    ) throws(LabError) -> Workspace {
+    ) throws(CommandError) -> Workspace {
         for start in [folder, executable].compactMap({ $0 }) {
             if let root = ancestor(of: URL(fileURLWithPath: start)) { return Workspace(root: root) }
         }
@@ -81,7 +81,7 @@ extension Workspace {
 
     public func relative(_ file: URL) -> String { relative(file.standardizedFileURL.path) }
 
-    public func catalogue() throws(LabError) -> Catalogue {
+    public func catalogue() throws(CommandError) -> Catalogue {
         do { return try Catalogue.load(root: root) } catch {
             throw .failure(
                 say("The lab's catalogue cannot be read: \(error)", "读不了实验的目录文件：\(error)"))

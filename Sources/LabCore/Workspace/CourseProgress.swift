@@ -4,10 +4,10 @@ import Foundation
 import GraderKit
 import Sockets
 
-public struct Progress: Codable, Equatable, Sendable {
+public struct CourseProgress: Codable, Equatable, Sendable {
     public static let version = 1
 
-    public var version = Progress.version
+    public var version = CourseProgress.version
     public var lessons: [String: LessonProgress] = [:]
 
     public struct LessonProgress: Codable, Equatable, Sendable {
@@ -93,33 +93,35 @@ public struct ProgressFile: Sendable {
 
     /// What was read, and what the student should be told about the reading.
     public struct Reading: Sendable {
-        public var progress: Progress
+        public var progress: CourseProgress
         public var notice: String?
     }
 
-    /// Progress so far; a new one if there is no file. A file that cannot be understood is kept aside and said, never lost.
+    /// CourseProgress so far; a new one if there is no file. A file that cannot be understood is kept aside and said, never lost.
     public func read() -> Reading {
         let data: Data
         do { data = try Data(contentsOf: file) } catch {
-            guard FileManager.default.fileExists(atPath: file.path) else { return Reading(progress: Progress()) }
+            guard FileManager.default.fileExists(atPath: file.path) else { return Reading(progress: CourseProgress()) }
             let why = reason(error)
             return Reading(
-                progress: Progress(),
+                progress: CourseProgress(),
                 notice: say("\(file.path) cannot be read: \(why).", "读不了 \(file.path)：\(why)。"))
         }
         let decoder = JSONDecoder()
         decoder.dateDecodingStrategy = .iso8601
-        if let progress = try? decoder.decode(Progress.self, from: data), progress.version == Progress.version {
+        if let progress = try? decoder.decode(CourseProgress.self, from: data),
+            progress.version == CourseProgress.version
+        {
             return Reading(progress: progress)
         }
-        return Reading(progress: Progress(), notice: keepAside())
+        return Reading(progress: CourseProgress(), notice: keepAside())
     }
 
     /// Reads, changes and writes, while no other lab does.
     ///
     /// - Returns: what the student should be told: an unreadable file was kept aside.
     @discardableResult
-    public func update(_ change: (inout Progress) -> Void) throws(LabError) -> String? {
+    public func update(_ change: (inout CourseProgress) -> Void) throws(CommandError) -> String? {
         do {
             try FileManager.default.createDirectory(
                 at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
@@ -135,12 +137,12 @@ public struct ProgressFile: Sendable {
         encoder.dateEncodingStrategy = .iso8601
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         do { try writeAtomically(try encoder.encode(reading.progress) + Data("\n".utf8), to: file) } catch {
-            throw notKept((error as? LabError)?.description ?? reason(error))
+            throw notKept((error as? CommandError)?.description ?? reason(error))
         }
         return reading.notice
     }
 
-    private func notKept(_ why: String) -> LabError {
+    private func notKept(_ why: String) -> CommandError {
         .failure(
             say(
                 "Your progress is not kept: \(file.path): \(why).",

@@ -13,7 +13,7 @@ public enum ExitCode: Int32, Sendable {
 }
 
 /// One clear sentence for the person at the terminal: what, where, and what to do.
-public struct LabError: Error, Equatable, Sendable, CustomStringConvertible {
+public struct CommandError: Error, Equatable, Sendable, CustomStringConvertible {
     public var exit: ExitCode
     public var description: String
 
@@ -22,6 +22,6 @@ public struct LabError: Error, Equatable, Sendable, CustomStringConvertible {
         self.description = description
     }
 
-    public static func usage(_ description: String) -> LabError { LabError(.usage, description) }
-    public static func failure(_ description: String) -> LabError { LabError(.failure, description) }
+    public static func usage(_ description: String) -> CommandError { CommandError(.usage, description) }
+    public static func failure(_ description: String) -> CommandError { CommandError(.failure, description) }
 }
