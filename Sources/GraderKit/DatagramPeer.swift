@@ -9,7 +9,8 @@ public final class DatagramPeer {
     public let descriptor: Int32
     private let trial: Trial
     private let subject: Subject?
-    private let server: SocketAddress?
+    /// Where it sends to, and expects answers from.
+    public let server: SocketAddress?
 
     /// - Parameter subject: whose end also ends a wait; nil while the program is not started yet.
     /// - Parameter sharing: other sockets may have the same address and port (SO_REUSEADDR).

@@ -1,0 +1,322 @@
+// Lesson 03: a question over a bad network.
+import Course
+import GraderKit
+import Sockets
+import Wire
+
+let lesson03Request: [Check] = [
+    Check("request-answered") { trial in
+        let server = try trial.datagramPeer()
+        let message = trial.random.letters(20)
+        let call = try trial.ask("request", message, at: server.address, timeout: scaled(5_000), attempts: 3)
+        let attempt = try server.expectAttempt(1, message, during: call)
+        let payload = trial.random.bytes(30)
+        try server.send(attempt.answer(payload), to: attempt.sender)
+        try call.expectAnswer(payload, attempt: 1)
+        try server.expectNothingMore(
+            say("no second attempt after the answer", "得到回答后不再发送"), cause: "sent-more-than-once")
+    },
+    Check("request-retries", suspects: [.noDeadline]) { trial in
+        let server = try trial.datagramPeer()
+        let message = trial.random.letters(20)
+        let timeout = scaled(150)
+        let call = try trial.ask("request", message, at: server.address, timeout: timeout, attempts: 5)
+        let first = try server.expectAttempt(1, message, during: call)
+        try server.expectAttempt(2, message, of: first, during: call)
+        let third = try server.expectAttempt(3, message, of: first, during: call)
+        try server.send(third.answer(Array("at last".utf8)), to: third.sender)
+        try call.expectAnswer(Array("at last".utf8), attempt: 3)
+        try call.expectPauses(of: timeout, datagrams: 3)
+    },
+    Check("request-no-answer", suspects: [.noDeadline]) { trial in
+        let server = try trial.datagramPeer()
+        let message = trial.random.letters(20)
+        let timeout = scaled(150)
+        let call = try trial.ask("request", message, at: server.address, timeout: timeout, attempts: 3)
+        let first = try server.expectAttempt(1, message, during: call)
+        for number in 2...3 { try server.expectAttempt(number, message, of: first, during: call) }
+        try call.expectNoAnswer(after: timeout, datagrams: 3)
+        try server.expectNothingMore(say("3 attempts, as it was told", "按要求只尝试 3 次"), cause: "sent-more-than-once")
+    },
+    Check("request-numbers") { trial in
+        var numbers: [UInt32] = []
+        for process in [try trial.launch(), try trial.launch()] {
+            let server = try trial.datagramPeer()
+            for _ in 0..<4 {
+                let attempt = try trial.exchange(with: server, Array("number?".utf8), in: process)
+                if numbers.contains(attempt.number) {
+                    let text = numbers.map { "\($0)" }.joined(separator: ", ")
+                    throw Failure(
+                        expected: say(
+                            "a request number that none of the calls before had: \(text)", "与之前的调用都不同的请求号：\(text)"),
+                        got: say(
+                            "\(attempt.number) again, in call \(numbers.count % 4 + 1) of run \(numbers.count / 4 + 1)",
+                            "第 \(numbers.count / 4 + 1) 次运行的第 \(numbers.count % 4 + 1) 次调用又用了 \(attempt.number)"),
+                        cause: "request-number-repeats")
+                }
+                numbers.append(attempt.number)
+            }
+        }
+    },
+    Check("request-late-answer", suspects: [.noDeadline]) { trial in
+        let server = try trial.datagramPeer()
+        let message = trial.random.letters(20)
+        let call = try trial.ask("request", message, at: server.address, timeout: scaled(300), attempts: 4)
+        let first = try server.expectAttempt(1, message, during: call)
+        try server.expectAttempt(2, message, of: first, during: call)
+        try server.send(first.answer(Array("late, but right".utf8)), to: first.sender)
+        let expected = say("the answer to attempt 1, during attempt 2", "在第 2 次尝试期间接受第 1 次尝试的回答")
+        switch try server.receive(during: call, expected: expected) {
+        case .outcome(let outcome): try outcome.expectAnswer(Array("late, but right".utf8), attempt: 1)
+        case .datagram:
+            throw Failure(expected: expected, got: say("attempt 3", "第 3 次尝试"), cause: "late-answer-refused")
+        case .nothing: throw Failure(expected: expected, got: say("nothing within 10 s", "10 秒内什么也没有"))
+        }
+    },
+    Check("request-old-question") { trial in
+        let server = try trial.datagramPeer()
+        let old = try trial.exchange(with: server, Array("an old question".utf8))
+        try trial.expectPassedOver(
+            server,
+            { attempt in
+                [old.number, attempt.number &+ 1, attempt.number &- 1, attempt.number.byteSwapped &+ 1].map {
+                    attempt.answer(Array("not to this question".utf8), number: $0)
+                }
+            },
+            say("it passes over answers with another request number", "略过请求号不同的回答"), cause: "trusts-every-answer")
+    },
+    Check("request-unmade-attempt") { trial in
+        try trial.expectPassedOver(
+            try trial.datagramPeer(),
+            { attempt in
+                [0, 2, 3, 0x0100_0000, .max].map {
+                    attempt.answer(Array("to no attempt of yours".utf8), attempt: $0)
+                }
+            },
+            say("it passes over answers to attempts that it has not made", "略过没有做过的尝试的回答"),
+            cause: "trusts-every-answer")
+    },
+    Check("request-short", suspects: [.crash(meaning: "reads-past-short-datagram")]) { trial in
+        try trial.expectPassedOver(
+            try trial.datagramPeer(), { attempt in (0...7).map { Array(attempt.answer([]).prefix($0)) } }, payload: [],
+            say("it passes over datagrams of 0 to 7 bytes", "略过 0 到 7 字节的数据报"), cause: "takes-short-datagram")
+    },
+    Check("request-stranger", suspects: [.trustsStrangers]) { trial in
+        let server = try trial.datagramPeer()
+        let message = trial.random.letters(20)
+        let call = try trial.ask("request", message, at: server.address, timeout: scaled(5_000), attempts: 1)
+        let attempt = try server.expectAttempt(1, message, during: call)
+        for stranger in try trial.strangers(to: server) {
+            try stranger.send(attempt.answer(Array("from a stranger".utf8)), to: attempt.sender)
+        }
+        try server.send(attempt.answer(Array("from the server".utf8)), to: attempt.sender)
+        try call.expectAnswer(Array("from the server".utf8), attempt: 1)
+    },
+    Check("request-junk") { trial in
+        let server = try trial.datagramPeer()
+        let stranger = try trial.datagramPeer()
+        let message = trial.random.letters(20)
+        let timeout = scaled(200)
+        let call = try trial.ask("request", message, at: server.address, timeout: timeout, attempts: 2)
+        let first = try server.expectAttempt(1, message, during: call)
+        let expected = say(
+            "attempt 2 after \(timeout) ms, though junk arrives all the time", "尽管垃圾数据报不断到来，\(timeout) 毫秒后仍做第 2 次尝试")
+        let patience = Deadline()
+        var second: Attempt?
+        while second == nil {
+            try server.send(first.answer(Array("junk".utf8), number: first.number &+ 7), to: first.sender)
+            try server.send([], to: first.sender)
+            try stranger.send(Array("junk".utf8), to: first.sender)
+            switch try server.receive(during: call, until: Deadline(in: 0.02), expected: expected) {
+            case .datagram(let datagram): second = try Attempt(datagram, 2, message, of: first)
+            case .outcome(let outcome):
+                throw Failure(expected: expected, got: outcome.text, cause: "trusts-every-answer")
+            case .nothing:
+                if patience.hasPassed {
+                    throw Failure(
+                        expected: expected, got: say("none within 10 s", "10 秒内没有"), cause: "timeout-restarts")
+                }
+            }
+        }
+        if let second {
+            try server.send(second.answer(Array("the answer".utf8)), to: second.sender)
+            try call.expectAnswer(Array("the answer".utf8), attempt: 2)
+        }
+        try call.expectPauses(of: timeout, datagrams: 2)
+    },
+    Check("request-refused", suspects: [.gaveUpOnRefusal]) { trial in
+        let server = try trial.closedPort()
+        let message = trial.random.letters(20)
+        let timeout = scaled(200)
+        let call = try trial.ask("request", message, at: server.address, timeout: timeout, attempts: 20)
+        let expected = say("attempt 1, to a closed port", "第 1 次尝试，发往关闭的端口")
+        guard try call.subject.waitForTimeline({ $0.sends.first }) != nil else {
+            throw Failure(expected: expected, got: say("none within 10 s", "10 秒内没有"))
+        }
+        try server.closeToOthers(false)
+        let datagram = try server.expectDatagram(
+            during: call, say("another attempt, once the port is open", "端口打开后的又一次尝试"))
+        let attempt = try Attempt(datagram, nil, message, of: nil)
+        try server.send(attempt.answer(Array("here now".utf8)), to: attempt.sender)
+        try call.expectAnswer(Array("here now".utf8), attempt: Int(attempt.attempt))
+        try call.expectPauses(of: timeout, datagrams: Int(attempt.attempt))
+    },
+    Check("request-largest", suspects: [.bufferTooSmall]) { trial in
+        let server = try trial.datagramPeer()
+        let message = trial.random.letters(65_499)
+        let call = try trial.ask("request", message, at: server.address, timeout: scaled(5_000), attempts: 2)
+        let attempt = try server.expectAttempt(1, message, during: call)
+        let payload = trial.random.bytes(65_499)
+        try server.send(attempt.answer(payload), to: attempt.sender)
+        try call.expectAnswer(payload, attempt: 1)
+    },
+    Check("request-ipv6", suspects: [.ipv4Only, .noRoomForAddress]) { trial in
+        try trial.needsLoopback("::1")
+        _ = try trial.exchange(with: try trial.datagramPeer(host: "::1"), Array("version six".utf8))
+    },
+    Check("request-eintr", suspects: [.interrupted]) { trial in
+        let process = try trial.launch(plan: .threeInterrupts)
+        _ = try trial.exchange(with: try trial.datagramPeer(), Array("again".utf8), in: process)
+    },
+    Check("request-descriptors", suspects: [.descriptorLeak]) { trial in
+        let process = try trial.launch(descriptorLimit: 64)
+        let server = try trial.datagramPeer()
+        let silent = try trial.datagramPeer()
+        for _ in 0..<100 {
+            _ = try trial.exchange(with: server, Array("again".utf8), in: process)
+            let call = try trial.ask("request", [1], at: silent.address, timeout: 1, attempts: 1, in: process)
+            try call.expectNoAnswer(after: 0, datagrams: 1)
+        }
+    },
+    Check("request-bad-network") { trial in try trial.expectAnswersOverBadNetwork() },
+]
+
+// MARK: Attempts
+
+/// A datagram of `request`: request number, attempt, message.
+struct Attempt {
+    let number: UInt32
+    let attempt: UInt32
+    let sender: SocketAddress
+
+    /// Reads it, and fails if it is not what it should be.
+    ///
+    /// - Parameter expected: the attempt that should be made now; nil if any will do.
+    /// - Parameter first: an earlier attempt of the same call, which had the same number.
+    init(_ datagram: DatagramPeer.Datagram, _ expected: Int?, _ message: [UInt8], of first: Attempt?) throws {
+        let bytes = datagram.bytes
+        let form = say("8 bytes, then the \(message.count) of the message", "8 字节，后面是 \(message.count) 字节的消息")
+        guard bytes.count >= 8, bytes != message else {
+            throw Failure(
+                expected: form,
+                got: say("\(quoted(bytes)), \(bytes.count) bytes", "\(quoted(bytes))，\(bytes.count) 字节"),
+                cause: "no-request-header")
+        }
+        number = bytes[0..<4].reduce(0) { $0 << 8 | UInt32($1) }
+        attempt = bytes[4..<8].reduce(0) { $0 << 8 | UInt32($1) }
+        sender = datagram.sender
+        let header = hexText(Array(bytes.prefix(8)))
+        if let expected, attempt != expected {
+            throw Failure(
+                expected: say("attempt \(expected), big-endian, in bytes 4 to 7", "第 4 到 7 字节是大端序的尝试号 \(expected)"),
+                got: say("\(attempt); the 8 bytes are \(header)", "\(attempt)；这 8 字节是 \(header)"),
+                cause: attempt.byteSwapped == expected ? "header-in-host-order" : "attempt-not-counted")
+        }
+        if let first, number != first.number {
+            throw Failure(
+                expected: say("the request number of attempt 1, \(first.number)", "第 1 次尝试的请求号 \(first.number)"),
+                got: "\(number)", cause: "number-changes")
+        }
+        let payload = Array(bytes.dropFirst(8))
+        guard payload == message else {
+            throw Failure(
+                expected: form, got: quoted(bytes), difference: byteDifference(expected: message, got: payload))
+        }
+    }
+
+    /// What a server answers to it; with another number or attempt, what it must not be taken for.
+    func answer(_ payload: [UInt8], number: UInt32? = nil, attempt: UInt32? = nil) -> [UInt8] {
+        bigEndian(number ?? self.number) + bigEndian(attempt ?? self.attempt) + payload
+    }
+
+    private func bigEndian(_ number: UInt32) -> [UInt8] { withUnsafeBytes(of: number.bigEndian) { Array($0) } }
+}
+
+extension DatagramPeer {
+    @discardableResult
+    func expectAttempt(
+        _ number: Int, _ message: [UInt8], of first: Attempt? = nil, during call: PendingCall
+    ) throws -> Attempt {
+        let datagram = try expectDatagram(
+            during: call, say("attempt \(number) at \(address)", "\(address) 收到第 \(number) 次尝试"))
+        return try Attempt(datagram, number, message, of: first)
+    }
+}
+
+extension PendingCall {
+    func expectAnswer(_ payload: [UInt8], attempt: Int) throws { try outcome().expectAnswer(payload, attempt: attempt) }
+}
+
+extension PendingCall.Outcome {
+    func expectAnswer(_ payload: [UInt8], attempt: Int, cause: String? = nil) throws {
+        let expected = say(
+            "it returns \(quoted(payload)) (\(payload.count) bytes), attempt \(attempt)",
+            "返回 \(quoted(payload))（\(payload.count) 字节），尝试号 \(attempt)")
+        guard case .returned(.list(let values)) = self, values.count == 2, case .bytes(let bytes) = values[0],
+            case .int(let answered) = values[1]
+        else { throw Failure(expected: expected, got: text, cause: cause) }
+        let got = say(
+            "\(quoted(bytes)) (\(bytes.count) bytes), attempt \(answered)",
+            "\(quoted(bytes))（\(bytes.count) 字节），尝试号 \(answered)")
+        guard bytes == payload else {
+            throw Failure(
+                expected: expected, got: got, difference: byteDifference(expected: payload, got: bytes),
+                cause: bytes.count == payload.count + 8 && Array(bytes.dropFirst(8)) == payload
+                    ? "header-not-removed" : cause)
+        }
+        guard answered == attempt else { throw Failure(expected: expected, got: got, cause: "wrong-attempt-reported") }
+    }
+}
+
+extension Cause {
+    static let gaveUpOnRefusal = Cause("gave-up-on-refusal") { evidence in
+        evidence.timeline.calls.last { $0.error == ECONNREFUSED }.map { $0.text(now: evidence.now) }
+    }
+
+    /// Interrupted in the middle, it went on to the next attempt or gave up.
+    static let interrupted = Cause("eintr-not-retried") { evidence in
+        evidence.timeline.calls.last { $0.error == EINTR }.map { $0.text(now: evidence.now) }
+    }
+}
+
+extension Trial {
+    /// One request that is answered at its first attempt.
+    func exchange(with server: DatagramPeer, _ message: [UInt8], in process: Subject? = nil) throws -> Attempt {
+        let call = try ask(
+            "request", message, at: server.address, timeout: scaled(5_000), attempts: 3, in: process)
+        let attempt = try server.expectAttempt(1, message, during: call)
+        try server.send(attempt.answer(Array("answered".utf8)), to: attempt.sender)
+        try call.expectAnswer(Array("answered".utf8), attempt: 1)
+        return attempt
+    }
+
+    /// Sends what is no answer, then the answer: only the second counts, and there is no other attempt.
+    ///
+    /// - Parameter payload: of the answer.
+    func expectPassedOver(
+        _ server: DatagramPeer, _ wrong: (Attempt) -> [[UInt8]], payload: [UInt8] = Array("the answer".utf8),
+        _ expected: String, cause: String
+    ) throws {
+        let message = random.letters(20)
+        let call = try ask("request", message, at: server.address, timeout: scaled(5_000), attempts: 1)
+        let attempt = try server.expectAttempt(1, message, during: call)
+        for datagram in wrong(attempt) { try server.send(datagram, to: attempt.sender) }
+        try server.send(attempt.answer(payload), to: attempt.sender)
+        switch try server.receive(during: call, expected: expected) {
+        case .outcome(let outcome): try outcome.expectAnswer(payload, attempt: 1, cause: cause)
+        case .datagram: throw Failure(expected: expected, got: say("another attempt", "又一次尝试"), cause: cause)
+        case .nothing:
+            throw Failure(expected: expected, got: say("the right answer after them was not taken", "没有接受其后的正确回答"))
+        }
+    }
+}
