@@ -23,7 +23,8 @@ public final class StreamPeer {
         _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK)
     }
 
-    deinit { if isOpen { Sockets.close(descriptor) } }
+    /// A check that gives up has still to say what the program was doing: a connection that closed now would wake it.
+    deinit { if isOpen { trial.closeAtTheEnd(descriptor) } }
 
     static func connect(
         to address: SocketAddress, smallBuffers: Bool = false, name: String, trial: Trial, subject: Subject

@@ -17,6 +17,8 @@ public final class Trial {
     private(set) var notes: [TraceLine] = []
     private var functions: Subject?
     private var connections = 0
+    private var leftOpen: [Int32] = []
+    private let leaving = NSLock()
 
     init(program: Program, seed: UInt64) throws {
         self.program = program
@@ -24,6 +26,11 @@ public final class Trial {
         folder = NSTemporaryDirectory() + "/lab-" + UUID().uuidString.prefix(8)
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     }
+
+    deinit { for descriptor in leftOpen { close(descriptor) } }
+
+    /// A connection that the check let go without closing it.
+    func closeAtTheEnd(_ descriptor: Int32) { leaving.withLock { leftOpen.append(descriptor) } }
 
     func stopPrograms() { for subject in subjects { subject.stop() } }
 
