@@ -219,7 +219,7 @@ public final class Subject: @unchecked Sendable {
 
     /// Waits until everything that the tap has written so far is in the timeline: it comes on a line of its own, and may
     /// be a moment behind the sockets. A program that never stops writing is not waited for.
-    func catchUp() {
+    public func catchUp() {
         let patience = Date(timeIntervalSinceNow: 0.5)
         changed.lock()
         defer { changed.unlock() }

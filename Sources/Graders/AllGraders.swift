@@ -2,7 +2,8 @@ import GraderKit
 
 /// Every lesson's grader. `lab new lesson` adds the next line.
 public let allGraders: [LessonGrader] = [
-    lesson03
+    lesson03,
+    lesson04,
 ]
 
 public func grader(of slug: String) -> LessonGrader? { allGraders.first { $0.slug == slug } }

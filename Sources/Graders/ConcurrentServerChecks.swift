@@ -1,0 +1,41 @@
+// What every server for many clients at once must do, however it does it. Described under `tcp-…` in Lessons/common.json.
+//
+// Clients speak in the reverse of the order that they connected in: a server that takes one after another would pass
+// otherwise, out of the queue of accept.
+import Course
+import GraderKit
+import Sockets
+import Wire
+
+/// - Parameter clients: how many there are at once in `…-many`.
+/// - Parameter suspects: mistakes that only a server of this kind can make.
+public func concurrentServerChecks(
+    _ entry: String, prefix: String, exchange: Exchange, clients count: Int, suspects: [Cause] = []
+) -> [Check] {
+    [
+        Check("\(prefix)-two-clients", suspects: suspects) { trial in
+            let server = try trial.serve(entry)
+            let first = try server.connect()
+            let second = try server.connect()
+            let third = try server.connect()
+            for client in [third, second, first] { try exchange.run(client) }
+        },
+        Check("\(prefix)-many", suspects: suspects) { trial in
+            let server = try trial.serve(entry)
+            let clients = try (0..<count).map { _ in try server.connect() }
+            for client in clients.reversed() { try exchange.run(client) }
+            for client in clients {
+                client.halfClose()
+                try client.expectEnd()
+            }
+        },
+        Check("\(prefix)-deaf-client", suspects: suspects + [.blockedInSend]) { trial in
+            let server = try trial.serve(entry)
+            let deaf = try server.connect(smallBuffers: true)
+            let questions = Array(repeatElement(exchange.question, count: 1_000_000 / exchange.question.count).joined())
+            _ = try deaf.sendUntilStuck(questions)
+            let other = try server.connect()
+            try exchange.run(other)
+        },
+    ]
+}

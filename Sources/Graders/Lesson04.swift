@@ -1,0 +1,412 @@
+// Grader of lesson 04: TCP. Each check reads as the sentence that it checks; lesson.json describes it under the same id.
+import Course
+import GraderKit
+import Sockets
+import Wire
+
+let lesson04 = LessonGrader(
+    slug: Lesson04.slug,
+    checks: sendAllChecks + receiveExactlyChecks + closeGracefullyChecks + clientChecks + lesson04ServerChecks)
+
+// MARK: send-all
+
+private let sendAllChecks: [Check] = [
+    Check("send-whole") { trial in
+        let listener = try trial.listen(smallBuffers: true)
+        let message = trial.random.bytes(512 << 10)
+        let call = try trial.begin("send-all", [listener.socketArgument, .bytes(message)])
+        let peer = try listener.accept(from: call)
+        try peer.expect(message)
+        _ = try call.value()
+        try expectNothingMore(peer, after: call)
+    },
+    Check("send-short", suspects: [.sentAgainFromTheStart]) { trial in
+        let listener = try trial.listen()
+        let message = trial.random.bytes(1000)
+        let call = try trial.begin("send-all", [listener.socketArgument, .bytes(message)], plan: .most(3, each: .send))
+        let peer = try listener.accept(from: call)
+        try peer.expect(message)
+        _ = try call.value()
+        try expectNothingMore(peer, after: call)
+    },
+    Check("send-eintr") { trial in
+        let listener = try trial.listen()
+        let message = trial.random.bytes(100)
+        let plan = FaultPlan.fail(.send, 1, through: 3, with: EINTR)
+        let call = try trial.begin("send-all", [listener.socketArgument, .bytes(message)], plan: plan)
+        let peer = try listener.accept(from: call)
+        _ = try call.value()
+        try peer.expect(message)
+        try expectNothingMore(peer, after: call)
+    },
+    Check("send-broken", suspects: [.breakUnnoticed]) { trial in
+        let listener = try trial.listen(smallBuffers: true)
+        let message = trial.random.bytes(512 << 10)
+        let call = try trial.begin("send-all", [listener.socketArgument, .bytes(message)])
+        let peer = try listener.accept(from: call)
+        // A reset behind the end of the stream: send fails with EPIPE, and not with ECONNRESET first.
+        _ = try call.subject.waitForTimeline { $0.calls.first(where: \.isSend) }
+        peer.halfClose()
+        peer.reset()
+        try expectSocketError([EPIPE, ECONNRESET], from: call)
+    },
+    Check("send-nothing") { trial in
+        let listener = try trial.listen()
+        let call = try trial.begin("send-all", [listener.socketArgument, .bytes([])])
+        let peer = try listener.accept(from: call)
+        _ = try call.value()
+        try expectNothingMore(peer, after: call)
+    },
+]
+
+/// The call has returned: whatever it sent is on its way, and the end of the process ends the stream behind it.
+private func expectNothingMore(_ peer: StreamPeer, after call: PendingCall) throws {
+    call.subject.catchUp()
+    if let early = call.subject.timeline.calls("close", "shutdown").first {
+        throw Failure(
+            expected: say("the socket is still open", "套接字仍然开着"), got: early.callText, cause: "closed-what-was-lent")
+    }
+    call.subject.stop()
+    try peer.expectEnd()
+}
+
+private func expectSocketError(_ codes: [Int32], from call: PendingCall) throws {
+    let names = codes.map(errorName).joined(separator: say(" or ", " 或 "))
+    let expected = say("it throws SocketError \(names)", "抛出 SocketError \(names)")
+    switch try call.outcome() {
+    case .threw("SocketError", _, let code, _) where codes.contains(code): return
+    case let outcome: throw Failure(expected: expected, got: outcome.text)
+    }
+}
+
+// MARK: receive-exactly
+
+private let receiveExactlyChecks: [Check] = [
+    Check("receive-pieces", suspects: [.oneReceiveIsOneMessage]) { trial in
+        let listener = try trial.listen()
+        let message = trial.random.bytes(10_000)
+        let call = try trial.begin("receive-exactly", [listener.socketArgument, .int(message.count)])
+        let peer = try listener.accept(from: call)
+        for start in stride(from: 0, to: message.count, by: 2500) {
+            try peer.send(Array(message[start..<start + 2500]))
+            // The next piece only when this one has been taken, or when recv was told to wait for all of them.
+            _ = try call.subject.waitForTimeline(until: Deadline(in: 2)) { timeline in
+                timeline.receivedCount >= start + 2500
+                    || timeline.calls.contains { $0.isReceive && $0.arguments.0 & Int64(MSG_WAITALL as Int32) != 0 }
+                    ? true : nil
+            }
+        }
+        try trial.expect(try call.bytes(), equals: message, say("the bytes that were sent", "发来的字节"))
+    },
+    Check("receive-short", suspects: [.oneReceiveIsOneMessage]) { trial in
+        let listener = try trial.listen()
+        let message = trial.random.bytes(200)
+        let call = try trial.begin(
+            "receive-exactly", [listener.socketArgument, .int(message.count)], plan: .most(1, each: .receive))
+        let peer = try listener.accept(from: call)
+        try peer.send(message)
+        try trial.expect(try call.bytes(), equals: message, say("the bytes that were sent", "发来的字节"))
+    },
+    Check("receive-no-more") { trial in
+        let listener = try trial.listen()
+        let message = trial.random.bytes(150)
+        let call = try trial.begin("receive-exactly", [listener.socketArgument, .int(100)], plan: FaultPlan.none)
+        let peer = try listener.accept(from: call)
+        try peer.send(message)
+        try trial.expect(
+            try call.bytes(), equals: Array(message.prefix(100)), say("the first 100 bytes", "前 100 个字节"))
+        call.subject.catchUp()
+        let count = call.subject.timeline.receivedCount
+        guard count == 100 else {
+            throw Failure(
+                expected: say("100 bytes are taken from the socket", "从套接字取走 100 字节"),
+                got: say("\(count) were taken", "取走了 \(count) 字节"), cause: "took-too-much")
+        }
+    },
+    Check("receive-end", suspects: [.readsPastTheEnd]) { trial in
+        for count in [0, 7] {
+            let listener = try trial.listen()
+            let call = try trial.begin("receive-exactly", [listener.socketArgument, .int(10)])
+            let peer = try listener.accept(from: call)
+            try peer.send(trial.random.bytes(count))
+            peer.close()
+            let error = "ended(received: \(count))"
+            let expected = say("it throws StreamError.\(error)", "抛出 StreamError.\(error)")
+            switch try call.outcome() {
+            case .threw("StreamError", _, _, error): continue
+            case let outcome: throw Failure(expected: expected, got: outcome.text)
+            }
+        }
+    },
+    Check("receive-reset", suspects: [.readsOnAfterError]) { trial in
+        let listener = try trial.listen()
+        let call = try trial.begin("receive-exactly", [listener.socketArgument, .int(10)])
+        let peer = try listener.accept(from: call)
+        try peer.send(trial.random.bytes(3))
+        peer.reset()
+        try expectSocketError([ECONNRESET], from: call)
+    },
+    Check("receive-eintr") { trial in
+        let listener = try trial.listen()
+        let message = trial.random.bytes(100)
+        let plan = FaultPlan.fail(.receive, 1, through: 3, with: EINTR)
+        let call = try trial.begin("receive-exactly", [listener.socketArgument, .int(message.count)], plan: plan)
+        let peer = try listener.accept(from: call)
+        try peer.send(message)
+        try trial.expect(try call.bytes(), equals: message, say("the bytes that were sent", "发来的字节"))
+    },
+    Check("receive-nothing") { trial in
+        let listener = try trial.listen()
+        let call = try trial.begin("receive-exactly", [listener.socketArgument, .int(0)])
+        let peer = try listener.accept(from: call)
+        try trial.expect(try call.bytes(), equals: [], say("what it returns for a count of 0", "数目为 0 时的返回值"))
+        peer.close()
+    },
+]
+
+extension PendingCall {
+    /// What it returned, as bytes.
+    fileprivate func bytes() throws -> [UInt8] {
+        guard case .bytes(let bytes) = try value() else { throw LabError("a function that returns bytes") }
+        return bytes
+    }
+}
+
+extension Timeline {
+    /// How many bytes were taken from sockets: looking (MSG_PEEK) is not taking.
+    fileprivate var receivedCount: Int {
+        calls.reduce(0) { sum, call in
+            let peeks = call.name != "read" && call.name != "readv" && call.arguments.0 & Int64(MSG_PEEK as Int32) != 0
+            return sum + (call.isReceive && call.result > 0 && !peeks ? Int(call.result) : 0)
+        }
+    }
+}
+
+// MARK: close-gracefully
+
+private let closeGracefullyChecks: [Check] = [
+    Check("close-half", suspects: [.neverHalfClosed]) { trial in
+        let listener = try trial.listen()
+        let call = try trial.begin("close-gracefully", [listener.socketArgument])
+        let peer = try listener.accept(from: call)
+        try peer.expectEnd()
+        peer.halfClose()
+        _ = try call.value()
+    },
+    Check("close-drains", suspects: [.closedBeforeTheEnd]) { trial in
+        let listener = try trial.listen(smallBuffers: true)
+        let call = try trial.begin("close-gracefully", [listener.socketArgument])
+        let peer = try listener.accept(from: call)
+        try peer.expectEnd()
+        try peer.send(trial.random.bytes(512 << 10))
+        peer.halfClose()
+        _ = try call.value()
+    },
+    Check("close-once", suspects: [.closedTwice]) { trial in
+        for breaks in [false, true] {
+            let listener = try trial.listen()
+            let call = try trial.begin("close-gracefully", [listener.socketArgument], plan: FaultPlan.none)
+            let peer = try listener.accept(from: call)
+            if breaks { peer.reset() } else { peer.halfClose() }
+            // Whether a broken connection is worth an error is up to the student; that it is closed is not.
+            _ = try call.outcome()
+            call.subject.catchUp()
+            let closes = call.subject.timeline.calls("close").map { $0.text(now: 0) }
+            guard closes.count == 1 else {
+                let after =
+                    breaks ? say("after a reset by the peer", "在对端重置之后") : say("after the peer's end", "在对端结束之后")
+                throw Failure(
+                    expected: say("close is called once, \(after)", "\(after)，close 恰好调用一次"),
+                    got: closes.isEmpty ? say("it was not called", "没有调用") : closes.joined(separator: ", "),
+                    cause: closes.isEmpty ? "never-closed" : "closed-twice")
+            }
+        }
+    },
+    Check("close-eintr") { trial in
+        let listener = try trial.listen()
+        let plan = FaultPlan.fail(.receive, 1, through: 3, with: EINTR)
+        let call = try trial.begin("close-gracefully", [listener.socketArgument], plan: plan)
+        let peer = try listener.accept(from: call)
+        try peer.expectEnd()
+        try peer.send(trial.random.bytes(100))
+        peer.halfClose()
+        _ = try call.value()
+        let received = call.subject.timeline.receivedCount
+        try trial.expect(received, equals: 100, say("how many bytes it read before it closed", "关闭之前读到的字节数"))
+    },
+]
+
+// MARK: client
+
+private let clientChecks: [Check] = [
+    Check("client-asks") { trial in
+        for message in [Array("hello".utf8), [], trial.random.bytes(1000)] {
+            let listener = try trial.listen()
+            let call = try trial.beginClient(message, to: listener.address)
+            let server = try listener.accept(from: call)
+            try server.expect(message)
+            try server.send(uppercased(message))
+            server.close()
+            try trial.expect(try call.bytes(), equals: uppercased(message), say("the server's answer", "服务器的回答"))
+        }
+    },
+    Check("client-half-close", suspects: [.neverHalfClosed]) { trial in
+        let listener = try trial.listen()
+        let message = trial.random.letters(50)
+        let call = try trial.beginClient(message, to: listener.address)
+        let server = try listener.accept(from: call)
+        try server.expect(message)
+        try server.expectEnd()
+        try server.send(message.reversed())
+        server.close()
+        try trial.expect(try call.bytes(), equals: message.reversed(), say("the server's answer", "服务器的回答"))
+    },
+    Check("client-collects", suspects: [.oneReceiveIsOneMessage]) { trial in
+        let listener = try trial.listen()
+        let answer = trial.random.bytes(5000)
+        let call = try trial.beginClient(Array("collect".utf8), to: listener.address)
+        let server = try listener.accept(from: call)
+        try server.expect("collect")
+        for start in stride(from: 0, to: answer.count, by: 1000) {
+            try server.send(Array(answer[start..<start + 1000]))
+            _ = try call.subject.waitForTimeline(until: Deadline(in: 2)) { timeline in
+                timeline.receivedCount >= start + 1000 ? true : nil
+            }
+        }
+        server.close()
+        try trial.expect(try call.bytes(), equals: answer, say("the server's answer", "服务器的回答"))
+    },
+    Check("client-large", suspects: [.bothSend]) { trial in
+        let listener = try trial.listen(smallBuffers: true)
+        let message = trial.random.bytes(512 << 10)
+        let call = try trial.beginClient(message, to: listener.address)
+        let server = try listener.accept(from: call)
+        try answerInUpperCase(server)
+        try trial.expect(try call.bytes(), equals: uppercased(message), say("the server's answer", "服务器的回答"))
+    },
+    Check("client-ipv6") { trial in
+        try trial.needsLoopback("::1")
+        let listener = try trial.listen(host: "::1")
+        let call = try trial.beginClient(Array("six".utf8), to: listener.address)
+        let server = try listener.accept(from: call)
+        try server.expect("six")
+        try server.send("SIX")
+        server.close()
+        try trial.expect(try call.bytes(), equals: Array("SIX".utf8), say("the server's answer", "服务器的回答"))
+    },
+    Check("client-refused", suspects: [.breakUnnoticed]) { trial in
+        try withPortWhereNobodyListens { address in
+            let call = try trial.beginClient(Array("hello".utf8), to: address)
+            try expectSocketError([ECONNREFUSED], from: call)
+        }
+    },
+    Check("client-cut-off", suspects: [.breakUnnoticed]) { trial in
+        let listener = try trial.listen()
+        let call = try trial.beginClient(Array("hello".utf8), to: listener.address)
+        try cutOff(try listener.accept(from: call), call)
+        try expectSocketError([ECONNRESET], from: call)
+    },
+    Check("client-closes") { trial in
+        let whole = try trial.listen()
+        let call = try trial.beginClient(Array("hello".utf8), to: whole.address)
+        let server = try whole.accept(from: call)
+        try server.expect("hello")
+        server.close()
+        _ = try call.outcome()
+        try expectAllClosed(call, say("after the answer", "在收到回答之后"))
+
+        try withPortWhereNobodyListens { address in
+            let call = try trial.beginClient(Array("hello".utf8), to: address)
+            _ = try call.outcome()
+            try expectAllClosed(call, say("after a refused connection", "在连接被拒绝之后"))
+        }
+
+        let broken = try trial.listen()
+        let last = try trial.beginClient(Array("hello".utf8), to: broken.address)
+        try cutOff(try broken.accept(from: last), last)
+        _ = try last.outcome()
+        try expectAllClosed(last, say("after a reset", "在连接被重置之后"))
+    },
+    Check("client-eintr") { trial in
+        let listener = try trial.listen()
+        let plan =
+            FaultPlan.fail(.connect, with: EINTR) + .fail(.send, 1, through: 3, with: EINTR)
+            + .fail(.receive, 1, through: 3, with: EINTR)
+        let call = try trial.beginClient(Array("hello".utf8), to: listener.address, plan: plan)
+        let server = try listener.accept(from: call)
+        try answerInUpperCase(server)
+        try trial.expect(try call.bytes(), equals: Array("HELLO".utf8), say("the server's answer", "服务器的回答"))
+    },
+    Check("client-short", suspects: [.oneReceiveIsOneMessage]) { trial in
+        let listener = try trial.listen()
+        let message = trial.random.bytes(300)
+        let plan = FaultPlan.most(1, each: .send) + .most(1, each: .receive)
+        let call = try trial.beginClient(message, to: listener.address, plan: plan)
+        let server = try listener.accept(from: call)
+        try answerInUpperCase(server)
+        try trial.expect(try call.bytes(), equals: uppercased(message), say("the server's answer", "服务器的回答"))
+    },
+]
+
+extension Trial {
+    fileprivate func beginClient(_ message: [UInt8], to address: SocketAddress, plan: FaultPlan? = nil) throws
+        -> PendingCall
+    {
+        try begin("client", [.bytes(message), .string(address.host), .int(Int(address.port))], plan: plan)
+    }
+}
+
+/// The server's part: answers what it reads while it reads it, as the servers of this lesson do, and so stops reading
+/// when its answers are not taken. Closes after the client's end.
+private func answerInUpperCase(_ server: StreamPeer) throws {
+    let expected = say("the client sends its message and ends its side", "客户端发完消息并结束自己一侧")
+    while true {
+        switch try server.receive(4096, until: Deadline(), expected: expected) {
+        case .bytes(let bytes): try server.send(uppercased(bytes))
+        case .end:
+            server.close()
+            return
+        case .late: throw Failure(expected: expected, got: say("the connection is still open", "连接仍然开着"))
+        case .broken(let code): throw Failure(expected: expected, got: errorText(code))
+        }
+    }
+}
+
+/// The server's part: half an answer, and when that has been received, a reset.
+private func cutOff(_ server: StreamPeer, _ call: PendingCall) throws {
+    let before = call.subject.timeline.receivedCount
+    try server.expect("hello")
+    try server.send("HEL")
+    _ = try call.subject.waitForTimeline { $0.receivedCount >= before + 3 ? true : nil }
+    server.reset()
+}
+
+/// Bound, so that nobody else takes it, but not listening: the kernel refuses connections.
+private func withPortWhereNobodyListens(_ body: (SocketAddress) throws -> Void) throws {
+    let holder = try check("socket", socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0))
+    defer { close(holder) }
+    let any = try SocketAddress(host: "127.0.0.1", port: 0)
+    try check("bind", any.withSockaddr { bind(holder, $0, $1) })
+    try body(try SocketAddress.local(of: holder))
+}
+
+/// As many successful closes of each descriptor as there were sockets of that number.
+private func expectAllClosed(_ call: PendingCall, _ when: String) throws {
+    call.subject.catchUp()
+    let timeline = call.subject.timeline
+    for opened in timeline.calls("socket") where opened.result >= 0 {
+        let descriptor = Int32(opened.result)
+        let sockets = timeline.calls("socket").filter { $0.result == opened.result }.count
+        let closes = timeline.calls("close").filter { $0.descriptor == descriptor }
+        if closes.count < sockets {
+            throw Failure(
+                expected: say("the client's socket is closed, \(when)", "\(when)，客户端的套接字已关闭"),
+                got: say("descriptor \(descriptor) is still open", "描述符 \(descriptor) 仍然开着"), cause: "never-closed")
+        }
+        if closes.count > sockets {
+            throw Failure(
+                expected: say("close is called once, \(when)", "\(when)，close 恰好调用一次"),
+                got: closes.map { $0.text(now: 0) }.joined(separator: ", "), cause: "closed-twice")
+        }
+    }
+}

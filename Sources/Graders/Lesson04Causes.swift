@@ -1,0 +1,99 @@
+// Mistakes of lesson 04, as the tap shows them; those that servers of later lessons can make, too, are in
+// StreamServerCauses.swift.
+import Course
+import GraderKit
+import Sockets
+import Wire
+
+extension Cause {
+    /// One receive, and what it gave was taken for all there is.
+    static let oneReceiveIsOneMessage = Cause("one-recv-one-message") { evidence in
+        let receives = evidence.timeline.calls.filter { $0.isReceive && $0.returned != nil && $0.error != EINTR }
+        guard receives.count == 1, receives[0].result > 0 else { return nil }
+        return say(
+            "\(receives[0].name) was called once and returned \(receives[0].result) bytes",
+            "\(receives[0].name) 只调用了一次，返回 \(receives[0].result) 字节")
+    }
+
+    /// After a short send it began anew, and bytes arrived twice.
+    static let sentAgainFromTheStart = Cause("sent-again-from-the-start") { evidence in
+        let sends = evidence.timeline.calls.filter { $0.isSend && $0.result > 0 }
+        guard sends.count > 1, sends[0].length == sends[1].length, sends[0].data == sends[1].data else { return nil }
+        return say(
+            "both sends were given \(sends[0].length) bytes, the first took \(sends[0].result)",
+            "两次 send 都给了 \(sends[0].length) 字节，第一次接受了 \(sends[0].result) 字节")
+    }
+
+    /// A call failed, and the function returned as if nothing had happened.
+    static let breakUnnoticed = Cause("break-unnoticed") { evidence in
+        let failed = evidence.timeline.calls.last { $0.failed && $0.error != EINTR && !$0.name.hasPrefix("close") }
+        return failed.map { "\($0.callText) = -1 \(errorName($0.error))" }
+    }
+
+    /// It waits for the end of the peer, which waits for its own.
+    static let neverHalfClosed = Cause("never-half-closed") { evidence in
+        guard let blocked = evidence.timeline.blocked.last(where: \.isReceive),
+            !evidence.timeline.calls("shutdown").contains(where: { $0.descriptor == blocked.descriptor })
+        else { return nil }
+        return blocked.callText
+    }
+
+    static let closedBeforeTheEnd = Cause("closed-before-the-end") { evidence in
+        guard let close = evidence.timeline.calls("close").last,
+            !evidence.timeline.calls.contains(where: {
+                $0.isReceive && $0.descriptor == close.descriptor && $0.returned != nil && $0.result == 0
+            })
+        else { return nil }
+        return say("\(close.callText), and no recv had returned 0", "\(close.callText)，而没有 recv 返回过 0")
+    }
+
+    static let closedTwice = Cause("closed-twice") { $0.timeline.calls("close").contains { $0.error == EBADF } }
+
+    /// Client and server both wait for room to send, and neither reads.
+    static let bothSend = Cause("both-send") { evidence in
+        evidence.timeline.blocked.last(where: \.isSend)?.callText
+    }
+
+    /// Bytes that are no UTF-8 went through a String: U+FFFD came out, or nothing.
+    static let decodedAsText = Cause("decoded-as-text") { evidence in
+        let sends = evidence.timeline.calls.filter(\.isSend)
+        if sends.isEmpty { return say("nothing was sent", "什么也没有发送") }
+        let replacement = Array("\u{fffd}".utf8)
+        let replaced = sends.contains { send in
+            send.data.indices.contains { send.data[$0...].starts(with: replacement) }
+        }
+        return replaced ? say("it sent EF BF BD, which is U+FFFD", "它发送了 EF BF BD，即 U+FFFD") : nil
+    }
+
+    /// The function served one client and came back.
+    static let serverServedOnce = Cause("served-one-client") { evidence in
+        guard case .returned? = evidence.returned else { return nil }
+        return ""
+    }
+
+    static let sharedBuffer = Cause("shared-buffer") { evidence in
+        evidence.failure.difference.isEmpty ? nil : ""
+    }
+
+    static let childKeepsServing = Cause("child-keeps-serving") { evidence in
+        let calls = evidence.timeline.calls
+        guard let fork = calls.first(where: { $0.name == "fork" && $0.result > 0 }),
+            let accept = calls.last(where: { $0.isAccept && $0.process == Int32(fork.result) })
+        else { return nil }
+        return say("process \(accept.process): \(accept.callText)", "进程 \(accept.process)：\(accept.callText)")
+    }
+
+    /// The child left the function, and is now a second program where there should be one.
+    static let childReturned = Cause("child-returned") { $0.returned != nil && $0.timeline.count("fork") > 0 }
+
+    static let zombies = Cause("zombies") { evidence in
+        let forks = evidence.timeline.calls("fork").filter { $0.result > 0 }.count
+        let reaped = evidence.timeline.calls("waitpid", "wait").filter { $0.result > 0 }.count
+        guard forks - reaped > 10 else { return nil }
+        return say("\(forks) forks, \(reaped) children waited for", "fork 了 \(forks) 次，waitpid 收回 \(reaped) 个")
+    }
+
+    static let forkErrorIgnored = Cause("fork-error-ignored") { evidence in
+        evidence.timeline.calls("fork").first(where: \.failed).map { "fork() = -1 \(errorName($0.error))" }
+    }
+}

@@ -1,0 +1,194 @@
+// The three servers of lesson 04. What every TCP server must stand is in StreamServerChecks.swift, what every server for
+// many clients must do in ConcurrentServerChecks.swift; here is what only these do.
+import Course
+import GraderKit
+import Sockets
+import Wire
+
+let lesson04ServerChecks: [Check] = [
+    answerChecks("uppercase-server", "uppercase"), [uppercaseBytes, uppercaseNext],
+    streamServerChecks("uppercase-server", prefix: "uppercase", exchange: exchange),
+
+    answerChecks("threaded-server", "threaded"),
+    concurrentServerChecks(
+        "threaded-server", prefix: "threaded", exchange: exchange, clients: 100, suspects: [.waitsForThread]),
+    [threadedNoMixing, threadedFull],
+    streamServerChecks("threaded-server", prefix: "threaded", exchange: exchange),
+
+    answerChecks("forking-server", "forking"),
+    concurrentServerChecks(
+        "forking-server", prefix: "forking", exchange: exchange, clients: 50, suspects: [.waitsForChild]),
+    [forkingListener, forkingChildEnds, forkingZombies, forkingFull],
+    streamServerChecks("forking-server", prefix: "forking", exchange: exchange),
+].flatMap { $0 }
+
+private let exchange = Exchange("Hello, 123", answer: "HELLO, 123")
+
+/// What each of them answers.
+private func answerChecks(_ entry: String, _ prefix: String) -> [Check] {
+    [
+        Check("\(prefix)-answers", suspects: [.waitsForMore, .closedTooEarly]) { trial in
+            let server = try trial.serve(entry)
+            let client = try server.connect()
+            for _ in 0..<10 {
+                let message = trial.random.letters(20)
+                try client.send(message)
+                try client.expect(uppercased(message))
+            }
+            client.halfClose()
+            try client.expectEnd()
+        },
+        Check("\(prefix)-stream") { trial in
+            let server = try trial.serve(entry)
+            let client = try server.connect(smallBuffers: true)
+            let message = trial.random.bytes(512 << 10)
+            var sent = 0
+            var answer: [UInt8] = []
+            // Sends ahead as far as it can, and reads only when nothing more goes in: the server has to wait in send.
+            let expected = say("the answer to \(message.count) bytes", "\(message.count) 字节的回答")
+            while sent < message.count {
+                let count = try client.sendWhatFits(Array(message[sent..<min(sent + 16_384, message.count)]))
+                sent += count
+                if count > 0 { continue }
+                switch try client.receive(8192, until: Deadline(), expected: expected) {
+                case .bytes(let bytes): answer += bytes
+                case .end: throw Failure(expected: expected, got: say("the connection was closed", "连接被关闭"))
+                case .late:
+                    throw Failure(
+                        expected: expected,
+                        got: say("\(answer.count) bytes, and then nothing", "\(answer.count) 字节，之后什么也没有"))
+                case .broken(let code): throw Failure(expected: expected, got: errorText(code))
+                }
+            }
+            client.halfClose()
+            answer += try client.receiveToEnd()
+            try trial.expect(answer, equals: uppercased(message), say("the answer", "回答"))
+        },
+    ]
+}
+
+private let uppercaseBytes = Check("uppercase-bytes", suspects: [.decodedAsText]) { trial in
+    let server = try trial.serve("uppercase-server")
+    let client = try server.connect()
+    // From 255 down, so that what is no text comes first.
+    let all = Array((UInt8.min...UInt8.max).reversed())
+    try client.send(all)
+    try client.expect(uppercased(all))
+}
+
+private let uppercaseNext = Check("uppercase-next", suspects: [.serverServedOnce]) { trial in
+    let server = try trial.serve("uppercase-server")
+    let first = try server.connect()
+    let second = try server.connect()
+    // The second speaks while it is still in the queue: nothing of it may be lost.
+    try second.send("waiting")
+    try exchange.run(first)
+    first.halfClose()
+    try first.expectEnd()
+    try second.expect("WAITING")
+    try exchange.run(second)
+    second.close()
+    try exchange.runOnce(server)
+}
+
+private let threadedNoMixing = Check("threaded-no-mixing", suspects: [.sharedBuffer]) { trial in
+    // One byte at a time, so that the threads are all in the middle of their answers at once.
+    let server = try trial.serve("threaded-server", plan: .most(1, each: .send))
+    let clients = try (0..<20).map { _ in try server.connect() }
+    for _ in 0..<5 {
+        let messages = clients.map { _ in trial.random.letters(200) }
+        for (client, message) in zip(clients, messages) { try client.send(message) }
+        for (client, message) in zip(clients, messages) { try client.expect(uppercased(message)) }
+    }
+}
+
+private let threadedFull = Check("threaded-full", suspects: [.acceptErrorEndedServer]) { trial in
+    let server = try trial.serve("threaded-server", plan: .fail(.accept, 2, through: 4, with: EMFILE))
+    let first = try server.connect()
+    try exchange.run(first)
+    let second = try server.connect()
+    try exchange.run(second)
+    try exchange.run(first)
+}
+
+private let forkingListener = Check("forking-listener") { trial in
+    let server = try trial.serve("forking-server")
+    let client = try server.connect()
+    try exchange.run(client)
+    server.subject.catchUp()
+    let timeline = server.subject.timeline
+    guard let listener = timeline.calls("listen").last?.descriptor,
+        let receive = timeline.calls.first(where: { $0.isReceive && $0.process != server.process })
+    else { throw Failure.noChild }
+    let closed = timeline.calls("close").contains {
+        $0.process == receive.process && $0.descriptor == listener && $0.entered < receive.entered
+    }
+    guard closed else {
+        throw Failure(
+            expected: say(
+                "the child closes the listener, descriptor \(listener), before it serves",
+                "子进程先关闭监听套接字（描述符 \(listener)），再服务"),
+            got: say("it did not", "没有关闭"), cause: "child-keeps-listener")
+    }
+}
+
+private let forkingChildEnds = Check("forking-child-ends", suspects: [.childKeepsServing, .childReturned]) { trial in
+    let server = try trial.serve("forking-server")
+    let client = try server.connect()
+    try exchange.run(client)
+    guard !server.subject.children.all.isEmpty else { throw Failure.noChild }
+    client.halfClose()
+    try client.expectEnd()
+    let alive = server.wait { children in children.all.filter { !children.zombies.contains($0) } }
+    guard alive.isEmpty else {
+        throw Failure(
+            expected: say("the child ends with its client", "子进程随客户端一起结束"),
+            got: say("process \(alive[0]) lives on", "进程 \(alive[0]) 还在运行"))
+    }
+    try exchange.runOnce(server)
+}
+
+private let forkingZombies = Check("forking-zombies", suspects: [.zombies, .parentKeepsConnection]) { trial in
+    let server = try trial.serve("forking-server")
+    for _ in 0..<300 { try exchange.runOnce(server) }
+    // A server that asks for its ended children whenever a client comes has been asked now, too.
+    let last = try server.connect()
+    try exchange.run(last)
+    let zombies = server.wait { $0.zombies.count > 10 ? $0.zombies : [] }
+    guard zombies.isEmpty else {
+        throw Failure(
+            expected: say("at most 10 zombies after 300 clients", "300 个客户端之后最多 10 个僵尸进程"),
+            got: say("\(zombies.count)", "\(zombies.count) 个"), cause: "zombies")
+    }
+}
+
+private let forkingFull = Check("forking-full", suspects: [.forkErrorIgnored]) { trial in
+    let server = try trial.serve("forking-server", plan: .fail(.fork, with: EAGAIN))
+    let first = try server.connect()
+    try first.expectEnd()
+    try exchange.runOnce(server)
+}
+
+extension Failure {
+    fileprivate static var noChild: Failure {
+        Failure(
+            expected: say("a child process serves the client", "由子进程服务客户端"),
+            got: say("there is no child process", "没有子进程"), cause: "never-forked")
+    }
+}
+
+extension Server {
+    /// Of the process that accepts.
+    fileprivate var process: Int32 { subject.processNumber }
+
+    /// Waits until no children are as described, and returns those that still are when the time is up. The kernel tells
+    /// only a parent when its child ends, so this has to ask again and again.
+    fileprivate func wait(_ find: ((all: [Int32], zombies: [Int32])) -> [Int32]) -> [Int32] {
+        let deadline = Deadline()
+        while true {
+            let found = find(subject.children)
+            if found.isEmpty || deadline.hasPassed { return found }
+            poll(nil, 0, 5)
+        }
+    }
+}

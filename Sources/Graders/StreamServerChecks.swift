@@ -1,0 +1,255 @@
+// What every TCP server must stand, whatever it talks about: lessons 04 to 09 use these checks. Each is described under
+// `tcp-…` in Lessons/common.json; in a lesson its id is the server's prefix and the same word: `uppercase-restart`.
+import Course
+import GraderKit
+import Sockets
+import Wire
+
+/// One exchange that a server can have any number of times, on one connection or on many.
+public struct Exchange: Sendable {
+    /// What a client sends.
+    public var question: [UInt8]
+    /// Receives the whole answer, and no more; throws if it is wrong.
+    public var expectAnswer: @Sendable (StreamPeer) throws -> Void
+
+    public init(question: [UInt8], expectAnswer: @escaping @Sendable (StreamPeer) throws -> Void) {
+        self.question = question
+        self.expectAnswer = expectAnswer
+    }
+
+    /// For an answer that is the same every time.
+    public init(_ question: String, answer: String) {
+        self.init(question: Array(question.utf8)) { try $0.expect(answer) }
+    }
+
+    /// Asks, and gets the answer.
+    public func run(_ client: StreamPeer) throws {
+        try client.send(question)
+        try expectAnswer(client)
+    }
+
+    /// A client's whole life: connects, asks, ends its side, sees the server end its own.
+    public func runOnce(_ server: Server) throws {
+        let client = try server.connect()
+        try run(client)
+        client.halfClose()
+        try client.expectEnd()
+        client.close()
+    }
+}
+
+/// The checks of one server.
+///
+/// - Parameter entry: its name in the contract: `uppercase-server`.
+/// - Parameter prefix: what its checks' ids begin with: `uppercase`.
+public func streamServerChecks(_ entry: String, prefix: String, exchange: Exchange) -> [Check] {
+    let checks = StreamServerChecks(entry: entry, prefix: prefix, exchange: exchange)
+    return [
+        checks.address, checks.ipv6, checks.taken, checks.restart, checks.backlog, checks.halfClose, checks.silent,
+        checks.reset, checks.vanish, checks.descriptors, checks.idle, checks.eintr, checks.aborted, checks.short,
+    ]
+}
+
+private struct StreamServerChecks {
+    let entry: String
+    let prefix: String
+    let exchange: Exchange
+
+    // MARK: Where it listens
+
+    var address: Check {
+        Check("\(prefix)-address") { [entry, exchange] trial in
+            // All of 127.0.0.0/8 is loopback on Linux; elsewhere there may be one address only.
+            let other = trial.hasLoopback("127.0.0.2") ? "127.0.0.2" : "127.0.0.1"
+            let (server, port) = try trial.serveOnChosenPort(entry, SOCK_STREAM, host: other)
+            let served = server.subject.timeline.served
+            try trial.expect(
+                served?.description ?? "", equals: try SocketAddress(host: other, port: port).description,
+                say("the address it listens on", "监听的地址"))
+            try exchange.runOnce(server)
+        }
+    }
+
+    var ipv6: Check {
+        Check("\(prefix)-ipv6") { [entry, exchange] trial in
+            try trial.needsLoopback("::1")
+            let server = try trial.serve(entry, host: "::1")
+            try exchange.runOnce(server)
+        }
+    }
+
+    var taken: Check {
+        Check("\(prefix)-taken", suspects: [.listenedElsewhere]) { [entry] trial in
+            let holder = try trial.listen()
+            let expected = say(
+                "it throws SocketError EADDRINUSE: somebody else listens on port \(holder.address.port)",
+                "抛出 SocketError EADDRINUSE：端口 \(holder.address.port) 已有别人在监听")
+            switch try trial.serveInVain(entry, port: holder.address.port) {
+            case .threw("SocketError", _, EADDRINUSE, _)?: return
+            case let outcome?: throw Failure(expected: expected, got: outcome.text)
+            case nil: throw Failure(expected: expected, got: say("it waits for clients", "它在等客户端"))
+            }
+        }
+    }
+
+    var restart: Check {
+        Check("\(prefix)-restart") { [entry, exchange] trial in
+            let first = try trial.serve(entry)
+            let client = try first.connect()
+            try exchange.run(client)
+            // The server goes first, so TIME_WAIT is on its side, on its port.
+            first.kill()
+            client.close()
+            let second = try trial.serve(entry, port: first.address.port)
+            try exchange.runOnce(second)
+        }
+    }
+
+    var backlog: Check {
+        Check("\(prefix)-backlog", suspects: [.smallBacklog]) { [entry, exchange] trial in
+            let server = try trial.serve(entry)
+            try server.subject.pause()
+            let clients = try (0..<burst).map { _ in try server.beginConnect() }
+            for client in clients { try client.expectConnected() }
+            server.subject.resume()
+            for client in clients {
+                try exchange.run(client)
+                client.halfClose()
+                try client.expectEnd()
+                client.close()
+            }
+        }
+    }
+
+    // MARK: What clients do to it
+
+    var halfClose: Check {
+        Check("\(prefix)-half-close", suspects: [.parentKeepsConnection, .readsPastTheEnd, .leftOpen]) {
+            [entry, exchange] trial in
+            let server = try trial.serve(entry)
+            let client = try server.connect()
+            try client.send(exchange.question)
+            client.halfClose()
+            try exchange.expectAnswer(client)
+            try client.expectEnd()
+        }
+    }
+
+    var silent: Check {
+        Check("\(prefix)-silent", suspects: [.clientEndedServer, .readsPastTheEnd]) { [entry, exchange] trial in
+            let server = try trial.serve(entry)
+            for _ in 0..<3 { try server.connect().close() }
+            try exchange.runOnce(server)
+        }
+    }
+
+    var reset: Check {
+        Check("\(prefix)-reset", suspects: [.clientEndedServer, .readsOnAfterError]) { [entry, exchange] trial in
+            let server = try trial.serve(entry)
+            try server.connect().reset()
+            let second = try server.connect()
+            try second.send(exchange.question)
+            second.reset()
+            let third = try server.connect()
+            try exchange.run(third)
+            third.reset()
+            try exchange.runOnce(server)
+        }
+    }
+
+    var vanish: Check {
+        Check("\(prefix)-vanish", suspects: [.clientEndedServer, .readsOnAfterError]) { [entry, exchange] trial in
+            let server = try trial.serve(entry)
+            // The server is stopped, so the client is surely gone by the time that it answers. A reset behind the end of
+            // the stream makes its send fail with EPIPE, and not with ECONNRESET first.
+            try server.subject.pause()
+            let early = try server.connect()
+            try early.send(exchange.question)
+            early.halfClose()
+            early.reset()
+            server.subject.resume()
+            try exchange.runOnce(server)
+            // And one that asks and asks, reads nothing, and leaves in the middle of an answer.
+            let deaf = try server.connect(smallBuffers: true)
+            let questions = Array(repeatElement(exchange.question, count: 200_000 / exchange.question.count).joined())
+            _ = try deaf.sendUntilStuck(questions)
+            deaf.reset()
+            try exchange.runOnce(server)
+        }
+    }
+
+    // MARK: What it uses up
+
+    var descriptors: Check {
+        Check("\(prefix)-descriptors", suspects: [.connectionLeak, .parentKeepsConnection, .leftOpen]) {
+            [entry, exchange] trial in
+            let server = try trial.serve(entry, descriptorLimit: descriptorLimit)
+            for _ in 0..<1_000 { try exchange.runOnce(server) }
+        }
+    }
+
+    var idle: Check {
+        Check("\(prefix)-idle", suspects: [.pollsInsteadOfWaiting]) { [entry, exchange] trial in
+            let server = try trial.serve(entry)
+            try exchange.runOnce(server)
+            let client = try server.connect()
+            try exchange.run(client)
+            let before = (cpu: server.subject.cpuTime, calls: server.subject.timeline.callCount)
+            // Not to wait for something: this second is what is measured.
+            poll(nil, 0, 1000)
+            let cpu = (Int(server.subject.cpuTime) - Int(before.cpu)) / 1_000_000
+            let calls = server.subject.timeline.callCount - before.calls
+            guard cpu <= 100, calls <= 100 else {
+                throw Failure(
+                    expected: say(
+                        "at most 100 ms of CPU and 100 calls in a second in which no client says anything",
+                        "没有客户端说话的一秒内，CPU 不超过 100 ms，调用不超过 100 次"),
+                    got: say("\(cpu) ms of CPU, \(calls) calls", "CPU \(cpu) ms，调用 \(calls) 次"))
+            }
+            try exchange.run(client)
+        }
+    }
+
+    // MARK: A bad day
+
+    var eintr: Check {
+        Check("\(prefix)-eintr") { [entry, exchange] trial in
+            let thrice = [FaultPlan.Calls.accept, .receive, .send, .waitReady]
+                .map { FaultPlan.fail($0, 1, through: 3, with: EINTR) }
+            let server = try trial.serve(entry, plan: thrice.reduce(.none, +))
+            try exchange.runOnce(server)
+        }
+    }
+
+    var aborted: Check {
+        Check("\(prefix)-aborted", suspects: [.acceptErrorEndedServer]) { [entry, exchange] trial in
+            let plan = FaultPlan.fail(.accept, 2, through: 4, with: ECONNABORTED)
+            let server = try trial.serve(entry, plan: plan)
+            try exchange.runOnce(server)
+            try exchange.runOnce(server)
+        }
+    }
+
+    var short: Check {
+        Check("\(prefix)-short", suspects: [.closedTooEarly]) { [entry, exchange] trial in
+            let server = try trial.serve(entry, plan: .most(1, each: .receive) + .most(1, each: .send))
+            try exchange.runOnce(server)
+        }
+    }
+}
+
+/// How many clients must find room in the queue of a server that is busy.
+private let burst = 50
+/// How many descriptors a server may have open while 1,000 clients come and go, one after another.
+private let descriptorLimit = 64
+
+extension Trial {
+    func hasLoopback(_ host: String) -> Bool {
+        do { try needsLoopback(host) } catch { return false }
+        return true
+    }
+}
+
+extension Timeline {
+    var callCount: Int { counts.values.reduce(0, +) }
+}
