@@ -13,9 +13,8 @@
 bool tap_active = false;
 
 static int pipe_descriptor = -1;
-static int hidden[8];
+static int hidden[TAP_MOST_HIDDEN];
 static int hidden_count = 0;
-static uint32_t dropped = 0;
 static _Thread_local int thread = 0;
 static _Thread_local uint64_t calls = 0;
 
@@ -25,16 +24,28 @@ bool tap_is_hidden(int descriptor) {
     return false;
 }
 
+int tap_hidden_in_order(int found[TAP_MOST_HIDDEN]) {
+    for (int i = 0; i < hidden_count; i++) {
+        int at = i;
+        for (; at > 0 && found[at - 1] > hidden[i]; at--) found[at] = found[at - 1];
+        found[at] = hidden[i];
+    }
+    return hidden_count;
+}
+
 /* A forked child has one thread, with a number of its own. */
 static void forget_thread(void) { thread = 0; }
 
 int tap_start(int descriptor, const char *plan, const int *hide, int count) {
     if (tap_plan_read(plan) != 0) return -1;
-    for (int i = 0; i < count && i < 8; i++) hidden[i] = hide[i];
-    hidden_count = count < 8 ? count : 8;
+    tap_find_real_calls();
+    for (int i = 0; i < count && i < TAP_MOST_HIDDEN; i++) {
+        hidden[i] = hide[i];
+        REAL(fcntl)(hide[i], F_SETFD, FD_CLOEXEC); /* a program that this one starts must not get them */
+    }
+    hidden_count = count < TAP_MOST_HIDDEN ? count : TAP_MOST_HIDDEN;
     pipe_descriptor = descriptor;
     setvbuf(stdout, NULL, _IOLBF, 0); /* what the program printed before a crash is worth having */
-    tap_children_start();
     pthread_atfork(NULL, NULL, forget_thread);
     tap_active = true;
     return 0;
@@ -80,12 +91,12 @@ static uint64_t now(void) {
 struct tap_span tap_begin(enum tap_call call, int descriptor) {
     struct tap_span span;
     memset(&span, 0, sizeof span);
-    if (!thread) thread = tap_thread_id();
+    if (!thread) thread = tap_thread_id(); /* cannot fail, so errno stays as it is */
     span.record.call = (uint16_t)call;
     span.record.descriptor = descriptor;
     span.record.process = getpid();
     span.record.thread = thread;
-    span.record.number = ++calls;
+    span.record.number = __atomic_add_fetch(&calls, 1, __ATOMIC_RELAXED); /* a signal handler may make calls too */
     span.fault.most = SIZE_MAX;
     return span;
 }
@@ -110,31 +121,37 @@ void tap_data_vector(struct tap_span *span, const struct iovec *vector, size_t c
 }
 
 void tap_address(struct tap_span *span, const struct sockaddr *address, socklen_t length) {
-    if (!address || length <= 0) return;
+    if (!address || length == 0) return;
     size_t kept = length < TAP_ADDRESS ? length : TAP_ADDRESS;
     memcpy(span->record.address, address, kept);
     span->record.address_length = (uint8_t)kept;
 }
 
+void tap_note_peer(struct tap_span *span, const struct tap_peer *peer, const struct sockaddr *given, socklen_t room,
+                   const socklen_t *length) {
+    if (given) tap_address(span, given, *length < room ? *length : room);
+    else if (peer->storage.ss_family) tap_address(span, (const struct sockaddr *)&peer->storage, peer->length);
+}
+
 /* The port that the kernel chose is only known now. */
-void tap_local_address(struct tap_span *span) {
-    struct sockaddr_storage local;
-    socklen_t length = sizeof local;
-    if (REAL(getsockname)(span->record.descriptor, (struct sockaddr *)&local, &length) == 0)
-        tap_address(span, (struct sockaddr *)&local, length);
+void tap_local_address(struct tap_span *span, int descriptor) {
+    int saved = errno;
+    struct tap_peer local = {.length = sizeof local.storage};
+    if (REAL(getsockname)(descriptor, TAP_PEER(local), &local.length) == 0)
+        tap_address(span, TAP_PEER(local), local.length);
+    errno = saved;
 }
 
 static void put(struct tap_record *record) {
     record->time = now();
-    record->dropped = __atomic_load_n(&dropped, __ATOMIC_RELAXED);
-    if (REAL(write)(pipe_descriptor, record, sizeof *record) != (ssize_t)sizeof *record)
-        __atomic_add_fetch(&dropped, 1, __ATOMIC_RELAXED);
+    record->dropped = tap_dropped();
+    if (REAL(write)(pipe_descriptor, record, sizeof *record) != (ssize_t)sizeof *record) tap_count_dropped();
 }
 
 void tap_enter(struct tap_span *span, int flags) {
     int saved = errno;
     span->fault = tap_plan_next(span->record.call, span->record.descriptor, flags);
-    span->record.perturbed = span->fault.error != 0 || span->fault.most < span->record.length;
+    span->record.perturbed |= span->fault.error != 0 || span->fault.most < span->record.length;
     span->record.phase = TAP_ENTERED;
     put(&span->record);
     span->record.data_length = 0;

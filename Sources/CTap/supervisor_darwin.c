@@ -10,6 +10,9 @@
 
 int tap_supervise(int descriptor, uint64_t memory_limit, const int kept[2]) {
     (void)memory_limit, (void)kept;
+    if (!tap_processes_share()) return -1;
+    tap_protect(getpid());
+    tap_protect(getppid());
     pid_t child = fork();
     if (child == -1) return -1;
     if (child == 0) {
@@ -20,8 +23,10 @@ int tap_supervise(int descriptor, uint64_t memory_limit, const int kept[2]) {
     setpgid(child, child);
     for (int fd = 0; fd < 1024; fd++)
         if (fd != descriptor) close(fd);
+    struct tap_beginning beginning = {.process = child};
     struct tap_ending ending = {0};
     struct rusage usage;
+    if (write(descriptor, &beginning, sizeof beginning) != sizeof beginning) kill(-child, SIGKILL);
     for (;;) {
         struct pollfd event = {.fd = descriptor, .events = POLLIN};
         if (poll(&event, 1, 20) == 1) break;

@@ -1,10 +1,10 @@
 /* The supervisor: a parent that outlives the student's code.
 
    The lesson process splits in two at its start. The child leads a process group and runs the student's code. The
-   parent waits for one of two things: the child ends (it says how, and ends what the child left behind), or the other
-   end of its socket closes because the grader is gone, however that died: then it ends everything and itself. It is a
-   subreaper (prctl(2)), so a descendant that left the group by setsid or a double fork comes back to it. The child in
-   turn asks the kernel to be killed if the supervisor dies first. */
+   parent waits for one of three things: the child ends (it says how), it takes more than a program may, or the other end
+   of its socket closes because the grader is gone, however that died. Then it ends everything that the child started,
+   and itself. It is a subreaper (prctl(2)), so a descendant that left the group by setsid or a double fork comes back to
+   it. The child in turn asks the kernel to be killed if the supervisor dies first. */
 #ifdef __linux__
 #include "tap_internal.h"
 #include <errno.h>
@@ -18,58 +18,100 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-int close_range(unsigned first, unsigned last, int flags);
+int close_range(unsigned first, unsigned last, int flags); /* calls_linux.c */
 
-enum { SAMPLE_MS = 50 };
+enum { SAMPLE_MS = 50, MOST_THREADS = 8000 };
 
-static uint64_t resident_memory(pid_t process) {
-    char path[64], text[128];
-    snprintf(path, sizeof path, "/proc/%d/statm", (int)process);
+/* A file of /proc, as much as fits in; empty if the process is gone. */
+static void read_file(const char *path, char *text, size_t size) {
     int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0) return 0;
-    ssize_t count = read(file, text, sizeof text - 1);
-    close(file);
-    if (count <= 0) return 0;
-    text[count] = 0;
-    unsigned long size = 0, resident = 0;
-    sscanf(text, "%lu %lu", &size, &resident);
-    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+    ssize_t count = file < 0 ? 0 : read(file, text, size - 1);
+    text[count < 0 ? 0 : count] = 0;
+    if (file >= 0) close(file);
 }
 
-/* Every child of this process, adopted ones too (proc(5)). */
-static int kill_children(void) {
-    char text[65536];
+struct use {
+    uint64_t memory; /* resident, bytes */
+    long threads;
+};
+
+static struct use use_of(pid_t process) {
+    char path[64], text[1024];
+    struct use use = {0};
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)process);
+    read_file(path, text, sizeof text);
+    /* The name is in parentheses and may hold anything. Behind it, num_threads is the 18th field and rss the 22nd. */
+    char *name_end = strrchr(text, ')');
+    long pages = 0;
+    if (name_end && sscanf(name_end + 1,
+                           " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld %*d %*u %*u %ld",
+                           &use.threads, &pages) == 2)
+        use.memory = (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    return use;
+}
+
+/* What a process would free if it ended, with its share of what it has in common with others: forked processes share
+   most of their memory. Slow, so asked only where the sum of the resident memory is too high. */
+static uint64_t share_of(pid_t process) {
+    char path[64], text[1024];
+    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)process);
+    read_file(path, text, sizeof text);
+    char *line = strstr(text, "\nPss:");
+    return line ? strtoull(line + 5, 0, 10) * 1024 : use_of(process).memory;
+}
+
+/* Which limit the process and its children have passed, together. */
+static enum tap_limit passed_limit(pid_t process, uint64_t memory_limit) {
+    struct use sum = use_of(process);
+    for (int i = 0; i < TAP_MOST_CHILDREN; i++) {
+        if (!tap_child(i)) continue;
+        struct use use = use_of(tap_child(i));
+        sum.memory += use.memory, sum.threads += use.threads;
+    }
+    if (sum.threads > MOST_THREADS) return TAP_THREAD_LIMIT;
+    if (sum.memory <= memory_limit) return TAP_NO_LIMIT;
+    sum.memory = share_of(process);
+    for (int i = 0; i < TAP_MOST_CHILDREN; i++)
+        if (tap_child(i)) sum.memory += share_of(tap_child(i));
+    return sum.memory > memory_limit ? TAP_MEMORY_LIMIT : TAP_NO_LIMIT;
+}
+
+/* Kills every child of this process, adopted ones too (proc(5)). */
+static void kill_children(void) {
+    static char text[65536];
     char path[64];
     snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0) return 0;
-    ssize_t count = read(file, text, sizeof text - 1);
-    close(file);
-    if (count <= 0) return 0;
-    text[count] = 0;
-    int killed = 0;
+    read_file(path, text, sizeof text);
     for (char *at = text, *next; *at; at = next) {
         long process = strtol(at, &next, 10);
         if (next == at) break;
-        if (process > 0) kill((pid_t)process, SIGKILL), killed++;
+        if (process > 0) kill((pid_t)process, SIGKILL);
     }
-    return killed;
 }
 
-static void end_everything(pid_t group) {
-    do {
-        kill(-group, SIGKILL); /* at once for the whole group: a fork bomb cannot outrun it */
+/* The child must not have been waited for: its number is then still the group's, and nobody else's. */
+static void end_everything(pid_t child, int *status, struct rusage *usage) {
+    kill(-child, SIGKILL); /* the whole group at once: a fork bomb cannot outrun it */
+    kill(child, SIGKILL);  /* it may have left its group */
+    while (wait4(child, status, 0, usage) == -1 && errno == EINTR) continue;
+    /* Whoever left the group comes to us when its parent has ended: until there is nobody. */
+    for (;;) {
         kill_children();
-        while (waitpid(-1, 0, WNOHANG) > 0) continue;
-        struct pollfd none = {.fd = -1};
-        if (kill_children() > 0) poll(&none, 1, 1);
-    } while (waitpid(-1, 0, WNOHANG) != -1 || errno != ECHILD);
+        if (waitpid(-1, 0, 0) == -1 && errno == ECHILD) return;
+    }
 }
 
 static uint64_t nanoseconds(struct timeval time) {
     return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_usec * 1000u;
+}
+
+static uint64_t milliseconds_now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000u + (uint64_t)time.tv_nsec / 1000000u;
 }
 
 /* Closes all descriptors from `first` on but two. */
@@ -81,56 +123,69 @@ static void close_others(int one, int other, unsigned first) {
     close_range(high + 1, ~0u, 0);
 }
 
+/* Has the child ended? It stays to be waited for. Others, which it abandoned, are waited for at once. */
+static bool has_ended(pid_t child) {
+    for (;;) {
+        siginfo_t ended = {0};
+        if (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == -1 || ended.si_pid == 0) return false;
+        if (ended.si_pid == child) return true;
+        waitpid(ended.si_pid, 0, 0);
+    }
+}
+
 static void supervise(pid_t child, int descriptor, int signals, uint64_t memory_limit) {
     /* Nothing of the student's side may stay open here, or the grader would wait for its end in vain. */
     close_others(descriptor, signals, 0);
+    struct tap_beginning beginning = {.process = child};
     struct tap_ending ending = {0};
-    bool running = true;
-    while (running) {
+    bool watched = write(descriptor, &beginning, sizeof beginning) == sizeof beginning;
+    uint64_t next = 0;
+    while (watched && !ending.limit) {
+        uint64_t before = milliseconds_now();
+        if (before >= next) {
+            ending.limit = passed_limit(child, memory_limit);
+            uint64_t after = milliseconds_now();
+            /* Looking at many processes takes long: it may cost a tenth of a CPU. */
+            next = after + SAMPLE_MS + 9 * (after - before);
+            continue;
+        }
         struct pollfd events[2] = {{.fd = descriptor, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
-        if (poll(events, 2, SAMPLE_MS) == -1 && errno != EINTR) break;
-        if (events[0].revents) break; /* the grader is done with this process, or gone */
+        if (poll(events, 2, (int)(next - before)) == -1 && errno != EINTR) break;
+        if (events[0].revents) watched = false; /* the grader is done with this process, or gone */
         if (events[1].revents) {
             struct signalfd_siginfo information;
             if (read(signals, &information, sizeof information) == -1 && errno != EAGAIN) break;
-            int status;
-            struct rusage usage;
-            pid_t ended;
-            while ((ended = wait4(-1, &status, WNOHANG, &usage)) > 0) {
-                if (ended != child) continue; /* one that the child abandoned */
-                ending.status = status;
-                ending.cpu = nanoseconds(usage.ru_utime) + nanoseconds(usage.ru_stime);
-                running = false;
-            }
-        }
-        if (running && resident_memory(child) > memory_limit) {
-            ending.out_of_memory = 1;
-            kill(-child, SIGKILL);
+            if (has_ended(child)) break;
         }
     }
-    end_everything(child);
-    if (!running && write(descriptor, &ending, sizeof ending) == -1) _exit(1); /* nobody is left to tell */
+    struct rusage usage = {0};
+    end_everything(child, &ending.status, &usage);
+    ending.cpu = nanoseconds(usage.ru_utime) + nanoseconds(usage.ru_stime);
+    if (watched && write(descriptor, &ending, sizeof ending) == -1) _exit(1); /* nobody is left to tell */
     _exit(0);
 }
 
 int tap_supervise(int descriptor, uint64_t memory_limit, const int kept[2]) {
+    if (!tap_processes_share()) return -1;
+    pid_t supervisor = getpid();
+    tap_protect(supervisor);
+    tap_protect(getppid());
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     sigset_t child_signal, all, old;
     sigemptyset(&child_signal);
     sigaddset(&child_signal, SIGCHLD);
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &old); /* Ctrl-C is for the grader, which then ends us by closing the socket */
-    pid_t child = fork();
+    int signals = signalfd(-1, &child_signal, SFD_CLOEXEC | SFD_NONBLOCK);
+    pid_t child = signals == -1 ? -1 : fork();
     if (child == -1) return -1;
     if (child > 0) {
         setpgid(child, child);
-        int signals = signalfd(-1, &child_signal, SFD_CLOEXEC | SFD_NONBLOCK);
         supervise(child, descriptor, signals, memory_limit);
     }
     setpgid(0, 0);
-    prctl(PR_SET_CHILD_SUBREAPER, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() == 1) _exit(0); /* it died before we asked */
+    if (getppid() != supervisor) _exit(0); /* it died before we asked */
     /* What a grader left open by mistake must not shift the program's descriptors, or keep a connection alive. */
     close_others(kept[0], kept[1], 3);
     sigprocmask(SIG_SETMASK, &old, 0);

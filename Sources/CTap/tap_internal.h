@@ -3,30 +3,24 @@
 #define TAP_INTERNAL_H
 
 #include "ctap.h"
+#include "real.h"
 #include <stdbool.h>
 #include <sys/socket.h>
-
-/* real.c: the definition of `name` after ours in the order of the libraries: libc's (dlsym(3), RTLD_NEXT). */
-void *tap_real(const char *name);
-#define REAL(name)                                                                                                     \
-    ({                                                                                                                 \
-        static __typeof__(&name) real_##name;                                                                          \
-        if (__builtin_expect(!real_##name, 0)) real_##name = (__typeof__(&name))tap_real(#name);                       \
-        real_##name;                                                                                                   \
-    })
 
 /* tap_linux.c, tap_darwin.c */
 bool tap_in_program(const void *code); /* does this address lie in the executable's own code? */
 int tap_thread_id(void);
 
-/* tap.c */
+/* record.c */
 extern bool tap_active;
+enum { TAP_MOST_HIDDEN = 4 };
 bool tap_is_hidden(int descriptor);
+int tap_hidden_in_order(int found[TAP_MOST_HIDDEN]); /* returns how many there are */
 
 /* plan.c: what to do with the call that is about to be made. */
 struct tap_fault {
-    int error;       /* not 0: fail with this errno, without making the call */
-    size_t most;     /* SIZE_MAX: no limit; else move at most so many bytes */
+    int error;   /* not 0: fail with this errno, without making the call */
+    size_t most; /* SIZE_MAX: no limit; else move at most so many bytes */
 };
 int tap_plan_read(const char *plan);
 struct tap_fault tap_plan_next(enum tap_call call, int descriptor, int flags);
@@ -43,13 +37,31 @@ static inline bool tap_records(const void *caller) {
 }
 #define RECORDED tap_records(__builtin_return_address(0))
 
+/* The lab's own descriptors do not exist for the program, whoever calls: a library's call may be the program's wish. */
+#define HIDDEN(fd) (__builtin_expect(tap_active, 0) && tap_is_hidden(fd))
+#define REFUSE_HIDDEN(fd)                                                                                              \
+    if (HIDDEN(fd)) {                                                                                                  \
+        errno = EBADF;                                                                                                 \
+        return -1;                                                                                                     \
+    }
+
 struct tap_span tap_begin(enum tap_call call, int descriptor);
 void tap_data(struct tap_span *span, const void *data, size_t length);
 void tap_data_vector(struct tap_span *span, const struct iovec *vector, size_t count, size_t length);
 void tap_address(struct tap_span *span, const struct sockaddr *address, socklen_t length);
-void tap_local_address(struct tap_span *span);
-void tap_enter(struct tap_span *span, int flags); /* writes the record; fills span->fault */
-void tap_leave(struct tap_span *span, int64_t result); /* keeps errno */
+void tap_local_address(struct tap_span *span, int descriptor); /* keeps errno */
+void tap_enter(struct tap_span *span, int flags);              /* writes the record; fills span->fault; keeps errno */
+void tap_leave(struct tap_span *span, int64_t result);         /* keeps errno */
+
+/* Room for a peer's address: it is asked for even if the program does not want it, so that the timeline can name it. */
+struct tap_peer {
+    struct sockaddr_storage storage;
+    socklen_t length;
+};
+#define TAP_PEER(peer) ((struct sockaddr *)&(peer).storage)
+/* Keeps the address that the call wrote into `given`, whose size was `room`, or else into `peer`. */
+void tap_note_peer(struct tap_span *span, const struct tap_peer *peer, const struct sockaddr *given, socklen_t room,
+                   const socklen_t *length);
 
 /* For a call that gets no data and no address: records it around the real one. */
 #define TAP_PLAIN(call, fd, argument0, argument1, real_call)                                                           \
@@ -65,9 +77,15 @@ void tap_leave(struct tap_span *span, int64_t result); /* keeps errno */
         result;                                                                                                        \
     })
 
-/* children.c */
-bool tap_child_allowed(void);
-void tap_child_started(int process);
-void tap_children_start(void);
+/* processes.c: what a lesson process and the processes that it starts have in common. */
+enum { TAP_MOST_CHILDREN = 256 };
+bool tap_processes_share(void);        /* before the first fork; false if there is no memory */
+int *tap_child_reserve(void);          /* a place for one more child, or NULL and EAGAIN */
+void tap_child_started(int *place, int process); /* -1: it was not started after all */
+int tap_child(int index);              /* a running child's number, or 0 */
+void tap_protect(int process);         /* it may not be sent signals */
+bool tap_may_signal(int process);      /* as the first argument of kill(2) */
+void tap_count_dropped(void);
+uint32_t tap_dropped(void);
 
 #endif

@@ -10,7 +10,7 @@ public enum HostRequest: Codable, Sendable {
 /// From the lesson process to the grader.
 public enum HostReply: Codable, Sendable {
     /// The process is up; what follows is the student's.
-    case ready(process: Int32)
+    case ready
     case returned(Value)
     /// The student's code threw. `type` and `name` tell a typed error (`HeaderError`, `truncated`), `code` is the
     /// `errno` of a `SocketError`, or 0.

@@ -43,7 +43,8 @@ extension Cause {
     // MARK: How it ended
 
     static let sigpipe = Cause("sigpipe") { $0.ending?.signal == SIGPIPE }
-    static let memory = Cause("out-of-memory") { $0.ending?.outOfMemory == true }
+    static let memory = Cause("out-of-memory") { $0.ending?.limit == .memory }
+    static let threadLimit = Cause("too-many-threads") { $0.ending?.limit == .threads }
     static let cpuLimit = Cause("spinning") { $0.ending?.signal == SIGXCPU }
     static let flood = Cause("output-flood") { evidence in
         guard evidence.output.count > Subject.Output.most else { return nil }
@@ -203,7 +204,7 @@ extension Cause {
 
     /// Endings that say by themselves what went wrong.
     static let crashes: [Cause] = [
-        memory, flood, sigpipe, cpuLimit, misaligned, overflow, indexOutOfRange, crash,
+        memory, threadLimit, flood, sigpipe, cpuLimit, misaligned, overflow, indexOutOfRange, crash,
     ]
     /// What explains a failure of any check, the surest first. A server may have come back because of an `EINTR`, so
     /// that is looked at before.

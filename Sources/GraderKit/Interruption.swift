@@ -8,8 +8,10 @@ final class Interruption: @unchecked Sendable {
 
     init() throws {
         (descriptor, writer) = try closeOnExecPipe()
+        _ = fcntl(writer, F_SETFL, O_NONBLOCK)
     }
 
+    /// A pipe that is full is readable already.
     func fire() { _ = [0 as UInt8].withUnsafeBytes { write(writer, $0.baseAddress, 1) } }
 
     /// Takes one `fire` back.

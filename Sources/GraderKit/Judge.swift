@@ -171,6 +171,9 @@ extension HostReply {
 
 extension Evidence {
     fileprivate var endingText: String {
+        if ending?.wroteToLab == true {
+            return say("your program wrote to the lab's own line, and was ended", "程序写入了实验环境自己的通道，被结束")
+        }
         if let signal = ending?.signal {
             return say("your program was ended by \(signalName(signal))", "程序因 \(signalName(signal)) 结束")
         }

@@ -62,8 +62,8 @@ func spawn(
     defer { for descriptor in moved { close(descriptor) } }
     for (number, ours) in descriptors {
         var source = ours
-        if numbers.contains(ours) && number != ours {
-            source = try check("fcntl", fcntl(ours, F_DUPFD_CLOEXEC, (numbers.max() ?? 0) + 1))
+        while numbers.contains(source) && number != source {
+            source = try check("fcntl", fcntl(source, F_DUPFD_CLOEXEC, source + 1))
             moved.append(source)
         }
         posix_spawn_file_actions_adddup2(&actions, source, number)

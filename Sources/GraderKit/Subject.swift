@@ -1,5 +1,6 @@
 /// A lesson process and the lines to it: control (calls and answers), tap (what it did), output (what it printed),
-/// supervisor (how it ended). One thread reads them all; everything else asks under the lock.
+/// lifeline (its supervisor: which process it is, how it ended). One thread reads them all; everything else asks under
+/// the lock.
 ///
 /// Owns the process: `stop()` ends it and all that it started, and every way out of a trial calls it.
 import CTapRecord
@@ -13,6 +14,8 @@ public final class Subject: @unchecked Sendable {
     public private(set) var asked: (entry: String, host: String, port: UInt16)?
 
     private let supervisor: pid_t
+    /// In the environment of the process and of those that it starts, so that they can be told from all others.
+    private let run = UUID().uuidString
     private let control: Int32
     private let tap: Int32
     private let printed: Int32
@@ -21,12 +24,15 @@ public final class Subject: @unchecked Sendable {
     /// Fired once for each of `answers`.
     let answered: Interruption
     private let changed = NSCondition()
+    private let stopping = NSLock()
+    private var supervisorIsReaped = false  // under `stopping`
     private let onCall: (@Sendable (Call) -> Void)?
 
     // Under `changed`:
     private var timelineSoFar: Timeline
     private var controlBytes: [UInt8] = []
     private var tapBytes: [UInt8] = []
+    private var lifelineBytes: [UInt8] = []
     private var answers: [HostReply] = []
     /// What a server's function came back with, though it should not come back.
     private var stopped: HostReply?
@@ -34,10 +40,12 @@ public final class Subject: @unchecked Sendable {
     private var process: Int32 = 0
     private var place: Place?
     private var ending: Ending?
+    private var wroteToLab = false
     private var outputSoFar = Output()
     private var supervisorIsGone = false
     private var readerIsDone = false
     private var isAbandoned = false
+    /// It was ended by us, not by itself.
     private var isStopped = false
 
     /// How the process ended.
@@ -45,9 +53,18 @@ public final class Subject: @unchecked Sendable {
         /// The exit code, or nil if a signal ended it.
         public var code: Int32?
         public var signal: Int32?
-        public var outOfMemory = false
+        /// The limit for which it was ended.
+        public var limit: Limit?
+        /// It was ended because it wrote to the lab's own line.
+        public var wroteToLab = false
         /// Nanoseconds of CPU.
         public var cpu: UInt64 = 0
+    }
+
+    /// What a program may take at most: itself and its children, together.
+    public enum Limit: Sendable {
+        case memory
+        case threads
     }
 
     /// The beginning and the end of what it printed.
@@ -86,22 +103,14 @@ public final class Subject: @unchecked Sendable {
         interruption = try Interruption()
         answered = try Interruption()
         timelineSoFar = Timeline(start: now())
-        let controlPair = try closeOnExecSocketPair()
-        let lifelinePair = try closeOnExecSocketPair()
-        let tapPipe = try closeOnExecPipe()
-        let outputPipe = try closeOnExecPipe()
-        let nothing = try check("open", open("/dev/null", O_RDONLY | O_CLOEXEC))
-        let theirs = [controlPair.theirs, lifelinePair.theirs, tapPipe.writer, outputPipe.writer, nothing]
-        defer { for descriptor in theirs { close(descriptor) } }
-        // The program must never wait for its grader to read what the tap says.
-        _ = fcntl(tapPipe.writer, F_SETFL, O_NONBLOCK)
-        enlarge(tapPipe.writer)
-        (control, lifeline, tap, printed) = (controlPair.ours, lifelinePair.ours, tapPipe.reader, outputPipe.reader)
+        let lines = try Lines()
+        (control, lifeline, tap, printed) = (lines.control, lines.lifeline, lines.tap, lines.printed)
 
         // High numbers, so that the program's own descriptors begin at 3, as they would alone.
         let top = Int32(min(descriptorTableSize(), 1024))
         var environment = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("LAB_") }
         environment["LAB_DESCRIPTORS"] = "\(top - 1),\(top - 2),\(top - 3)"
+        environment["LAB_RUN"] = run
         environment["LAB_FAULT_PLAN"] = plan.rules.joined(separator: ";")
         environment["LAB_FOLDER"] = folder
         environment["LAB_LANG"] = Language.current.rawValue
@@ -109,12 +118,13 @@ public final class Subject: @unchecked Sendable {
         // A crash then shows the student's own line, in about 20 ms.
         environment["SWIFT_BACKTRACE"] =
             "enable=yes,interactive=no,color=no,threads=crashed,limit=32,images=none,registers=none"
-        supervisor = try spawn(
-            program.executable, program.arguments, environment: environment.map { "\($0.key)=\($0.value)" },
-            descriptors: [
-                (0, nothing), (1, outputPipe.writer), (2, outputPipe.writer), (top - 1, controlPair.theirs),
-                (top - 2, tapPipe.writer), (top - 3, lifelinePair.theirs),
-            ])
+        do {
+            supervisor = try lines.spawn(
+                program, environment: environment.map { "\($0.key)=\($0.value)" }, top: top)
+        } catch {
+            lines.closeOurs()
+            throw error
+        }
         let reader = Thread { [self] in read() }
         reader.name = "subject"
         reader.start()
@@ -139,13 +149,13 @@ public final class Subject: @unchecked Sendable {
     /// - Parameter passed: descriptors of ours that the program gets a copy of; they travel with the first byte.
     private func send(_ request: HostRequest, passing passed: [Int32] = []) throws {
         let body = try JSONEncoder().encode(request)
-        var bytes = withUnsafeBytes(of: UInt32(body.count).bigEndian) { Array($0) } + body
+        var bytes = (withUnsafeBytes(of: UInt32(body.count).bigEndian) { Array($0) } + body)[...]
         let deadline = Deadline()
         var passed = passed
         while !bytes.isEmpty {
             let count = bytes.withUnsafeBytes { sendPassing(passed, $0, to: control) }
             if count > 0 {
-                bytes.removeFirst(count)
+                bytes = bytes.dropFirst(count)
                 passed = []
                 continue
             }
@@ -239,8 +249,13 @@ public final class Subject: @unchecked Sendable {
     var hasAnswered: Bool { locked { !answers.isEmpty } }
     /// What a server's function returned or threw, if it came back.
     var serverStopped: HostReply? { locked { stopped } }
-    /// Of the process that runs the student's code; 0 until it is up.
-    public var processNumber: Int32 { locked { process } }
+    /// Of the process that runs the student's code, as its supervisor says; 0 if it never came to that.
+    public var processNumber: Int32 {
+        locked {
+            while process == 0 && ending == nil { changed.wait() }
+            return process
+        }
+    }
 
     private func locked<Result>(_ body: () -> Result) -> Result {
         changed.lock()
@@ -269,10 +284,12 @@ public final class Subject: @unchecked Sendable {
                 if count < 0 && errno == EINTR { continue }
                 if count > 0 { take(buffer[..<count], from: ready.fd) } else { open.remove(ready.fd) }
             }
+            if wroteToLab { open.remove(control) }
             supervisorIsGone = !open.contains(lifeline)
-            // The supervisor speaks last; if it was killed, its silence is the end.
-            if ending == nil && supervisorIsGone { ending = Ending(code: nil, signal: SIGKILL) }
-            let isOver = ending != nil && !open.contains(tap) && !open.contains(printed)
+            // The supervisor speaks last; if it was killed, its silence is the end, and others may still hold the lines.
+            let wasKilled = ending == nil && supervisorIsGone
+            if wasKilled { ending = Ending(code: nil, signal: SIGKILL, wroteToLab: wroteToLab) }
+            let isOver = ending != nil && (wasKilled || !open.contains(tap) && !open.contains(printed))
             if !fired && (isOver || isAbandoned || place != nil || stopped != nil) {
                 interruption.fire()
                 fired = true
@@ -304,7 +321,7 @@ public final class Subject: @unchecked Sendable {
             controlBytes += bytes
             while let reply = nextReply() {
                 switch reply {
-                case .ready(let number): process = number
+                case .ready: break
                 case .todo(let file, let line, let step): place = Place(file: file, line: line, step: step)
                 default:
                     if isServing {
@@ -316,51 +333,81 @@ public final class Subject: @unchecked Sendable {
                 }
             }
         case lifeline:
-            if let told = bytes.withUnsafeBytes({ buffer in
-                buffer.count >= MemoryLayout<tap_ending>.size ? buffer.loadUnaligned(as: tap_ending.self) : nil
-            }) {
-                let exited = processExited(told.status) != 0
-                ending = Ending(
-                    code: exited ? processExitCode(told.status) : nil,
-                    signal: exited ? nil : processSignal(told.status),
-                    outOfMemory: told.out_of_memory != 0, cpu: told.cpu)
-            }
+            lifelineBytes += bytes
+            if process == 0, let told = nextFromSupervisor(tap_beginning.self) { process = told.process }
+            if process != 0, let told = nextFromSupervisor(tap_ending.self) { ending = Ending(told) }
         default:
             outputSoFar.add(bytes)
             if outputSoFar.count > Output.most { shutdown(lifeline, SHUT_RDWR) }
         }
     }
 
-    /// A whole message from the control line, or nil. What is not one is dropped with the line: the program wrote to it.
+    private func nextFromSupervisor<Message>(_ type: Message.Type) -> Message? {
+        let size = MemoryLayout<Message>.size
+        guard lifelineBytes.count >= size else { return nil }
+        defer { lifelineBytes.removeFirst(size) }
+        return lifelineBytes.withUnsafeBytes { $0.loadUnaligned(as: type) }
+    }
+
+    /// No reply is longer.
+    private static let mostReply = 1 << 29
+
+    /// A whole message from the control line, or nil. What is not one was written by the program itself, which has no
+    /// business there: it is ended.
     private func nextReply() -> HostReply? {
         guard controlBytes.count >= 4 else { return nil }
         let length = controlBytes.prefix(4).reduce(0) { $0 << 8 | Int($1) }
-        guard controlBytes.count >= 4 + length else { return nil }
-        let body = Data(controlBytes[4..<4 + length])
-        controlBytes.removeFirst(4 + length)
-        return (try? JSONDecoder().decode(HostReply.self, from: body))
-            ?? .misused(say("the program wrote to the lab's own line", "程序向实验环境自己的通道写了数据"))
+        if length <= Subject.mostReply {
+            guard controlBytes.count >= 4 + length else { return nil }
+            let body = Data(controlBytes[4..<4 + length])
+            controlBytes.removeFirst(4 + length)
+            if let reply = try? JSONDecoder().decode(HostReply.self, from: body) { return reply }
+        }
+        wroteToLab = true
+        controlBytes = []
+        shutdown(lifeline, SHUT_RDWR)
+        return nil
     }
 
     // MARK: Ending
 
     /// Ends the process and everything that it started, and waits until they are gone.
     public func stop() {
+        stopping.lock()
+        defer { stopping.unlock() }
+        // Once waited for, the supervisor's number may be another process's.
+        guard !supervisorIsReaped else { return }
         changed.lock()
         if ending == nil { isStopped = true }
         if !readerIsDone { shutdown(lifeline, SHUT_WR) }
+        kill(supervisor, SIGCONT)  // the program may have stopped it
         let patience = Date(timeIntervalSinceNow: 5)
         while !supervisorIsGone && !readerIsDone && changed.wait(until: patience) {}
-        // A program may have stopped its own supervisor: then it is ended from here.
         if !supervisorIsGone && !readerIsDone { kill(supervisor, SIGKILL) }
         changed.unlock()
         var status: Int32 = 0
         while waitpid(supervisor, &status, 0) == -1 && errno == EINTR { continue }
+        supervisorIsReaped = true
+        // It ended all others unless it was killed itself, by the program or by us.
+        if processWasSignaled(status) != 0 { endProcesses(ofRun: run) }
         changed.lock()
-        if !readerIsDone && process > 0 { kill(-process, SIGKILL) }
         let last = Date(timeIntervalSinceNow: 5)
         while !readerIsDone && changed.wait(until: last) {}
-        isAbandoned = true  // whoever still holds the pipes open has left the group: the reader does not wait for it
+        isAbandoned = true  // whoever still holds the lines open cannot be found: the reader does not wait for it
         changed.unlock()
+    }
+}
+
+extension Subject.Ending {
+    init(_ told: tap_ending) {
+        let exited = processExited(told.status) != 0
+        code = exited ? processExitCode(told.status) : nil
+        signal = exited ? nil : processSignal(told.status)
+        cpu = told.cpu
+        switch tap_limit(rawValue: UInt32(told.limit)) {
+        case TAP_MEMORY_LIMIT: limit = .memory
+        case TAP_THREAD_LIMIT: limit = .threads
+        default: limit = nil
+        }
     }
 }

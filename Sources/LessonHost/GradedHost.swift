@@ -13,19 +13,35 @@ struct GradedHost {
         let hidden = [descriptors.control, descriptors.tap]
         guard tap_supervise(descriptors.supervisor, memory, hidden) == 0 else { exit(3) }
         // From here on this is the child: the student's process.
-        setLimits()
-        if let folder = environment("LAB_FOLDER") { chdir(folder) }
-        let plan = environment("LAB_FAULT_PLAN") ?? ""
-        for name in ["LAB_MEMORY_LIMIT", "LAB_FAULT_PLAN", "LAB_DESCRIPTOR_LIMIT", "LAB_FOLDER"] { unsetenv(name) }
         let control = ControlLine(descriptor: descriptors.control)
+        let plan = environment("LAB_FAULT_PLAN") ?? ""
         guard tap_start(descriptors.tap, plan, hidden, Int32(hidden.count)) == 0 else {
             control.send(.misused("\"\(plan)\" is not a fault plan"))
             exit(3)
         }
+        if let folder = environment("LAB_FOLDER"), chdir(folder) != 0 {
+            control.send(.misused("\(SocketError("chdir(\(folder))", errno))"))
+            exit(3)
+        }
+        setLimits()
+        for name in ["LAB_MEMORY_LIMIT", "LAB_FAULT_PLAN", "LAB_DESCRIPTOR_LIMIT", "LAB_FOLDER"] { unsetenv(name) }
         reachedTodo = { file, line, step in control.send(.todo(file: file, line: line, step: step)) }
-        control.send(.ready(process: getpid()))
-        while let (request, passed) = control.receive() { control.send(answer(to: request, with: passed)) }
+        control.send(.ready)
+        let process = getpid()
+        while let (request, passed) = control.receive() {
+            let reply = answer(to: request, with: passed)
+            guard getpid() == process else { endForkedChild(reply) }
+            control.send(reply)
+        }
         exit(0)
+    }
+
+    /// A child that the student's code forked came back from the function, as its parent will: the line to the grader is
+    /// the parent's. It ends as it would alone on a terminal.
+    private func endForkedChild(_ reply: HostReply) -> Never {
+        guard case .threw(_, _, _, let description) = reply else { exit(0) }
+        FileHandle.standardError.write(Data("\(description)\n".utf8))
+        exit(1)
     }
 
     /// - Parameter passed: the descriptors that came with the request, in the order of its `.passed` arguments.
@@ -63,8 +79,10 @@ struct GradedHost {
         case .socket(let type, let bytes):
             guard let address = SocketAddress(bytes: bytes) else { throw ArgumentError(description: "not an address") }
             let socket = tap_host_socket(address.family, type)
-            try check("socket", socket)
-            try check("connect", address.withSockaddr { tap_host_connect(socket, $0, $1) })
+            // What fails here is the lab's trouble, not an error of the student's.
+            guard socket >= 0, address.withSockaddr({ tap_host_connect(socket, $0, $1) }) == 0 else {
+                throw ArgumentError(description: "cannot connect a socket to \(address): \(errorText(errno))")
+            }
             return .descriptor(socket)
         case .passed:
             guard let descriptor = passed.popFirst() else { throw ArgumentError(description: "no descriptor came") }
@@ -76,7 +94,7 @@ struct GradedHost {
     private func setLimits() {
         limit(RLIMIT_CORE, to: 0)
         limit(RLIMIT_CPU, to: 300)  // seconds
-        limit(RLIMIT_FSIZE, to: 2 << 30)
+        limit(RLIMIT_FSIZE, to: 1 << 30)
         if let descriptors = environment("LAB_DESCRIPTOR_LIMIT").flatMap(UInt.init) {
             limit(RLIMIT_NOFILE, to: descriptors)
         }
@@ -91,15 +109,24 @@ private let mostPassed = 8
 /// The control socket as seen from the lesson process: `HostRequest`s in, `HostReply`s out.
 struct ControlLine: @unchecked Sendable {
     let descriptor: Int32
+    /// Several threads may reach a `todo()` at once.
+    private let sending = NSLock()
+    private let process = getpid()
+
+    init(descriptor: Int32) { self.descriptor = descriptor }
 
     func send(_ reply: HostReply) {
-        guard let body = try? JSONEncoder().encode(reply) else { exit(3) }
-        var bytes = withUnsafeBytes(of: UInt32(body.count).bigEndian) { Array($0) } + body
+        guard let body = try? JSONEncoder().encode(reply) else { preconditionFailure("every reply has a JSON form") }
+        // A forked child has one thread only, and its copy of the lock may never be opened again.
+        let isShared = getpid() == process
+        if isShared { sending.lock() }
+        defer { if isShared { sending.unlock() } }
+        var bytes = (withUnsafeBytes(of: UInt32(body.count).bigEndian) { Array($0) } + body)[...]
         while !bytes.isEmpty {
             let count = bytes.withUnsafeBytes { tap_host_write(descriptor, $0.baseAddress, $0.count) }
             if count < 0 && errno == EINTR { continue }
             guard count > 0 else { exit(0) }  // the grader is gone
-            bytes.removeFirst(count)
+            bytes = bytes.dropFirst(count)
         }
     }
 
@@ -116,7 +143,7 @@ struct ControlLine: @unchecked Sendable {
     private func read(_ count: Int, _ passed: inout [Int32]) -> [UInt8]? {
         var bytes: [UInt8] = []
         while bytes.count < count {
-            var part = [UInt8](repeating: 0, count: count - bytes.count)
+            var part = [UInt8](repeating: 0, count: min(count - bytes.count, 1 << 18))
             var descriptors = [Int32](repeating: -1, count: mostPassed)
             var descriptorCount: Int32 = 0
             let got = tap_host_receive(

@@ -20,7 +20,7 @@ public struct Call: Sendable {
     public var error: Int32 = 0
     /// How many bytes it was asked to move, or the length of the address it was given.
     public var length: Int
-    /// What else it was told: `CTap/tap.c` says what, at each call.
+    /// What else it was told: `CTap/calls_*.c` say what, at each call.
     public var arguments: (Int64, Int64)
     /// The first bytes that it was given to send, or had received.
     public var data: [UInt8]

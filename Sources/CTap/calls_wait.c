@@ -1,0 +1,61 @@
+/* Calls that wait, and only that; those for processes are in calls_process.c. */
+#include "tap_internal.h"
+#include <errno.h>
+#include <netdb.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/select.h>
+#include <time.h>
+#include <unistd.h>
+
+/* argument: number of descriptors, timeout in ms (-1: for ever); descriptor: the only one that poll waits for */
+int select(int count, fd_set *readable, fd_set *writable, fd_set *exceptional, struct timeval *timeout) {
+    if (!RECORDED) return REAL(select)(count, readable, writable, exceptional, timeout);
+    int64_t wait = timeout ? timeout->tv_sec * 1000 + timeout->tv_usec / 1000 : -1;
+    return TAP_PLAIN(select, -1, count, wait, REAL(select)(count, readable, writable, exceptional, timeout));
+}
+
+int pselect(int count, fd_set *readable, fd_set *writable, fd_set *exceptional, const struct timespec *timeout,
+            const sigset_t *mask) {
+    if (!RECORDED) return REAL(pselect)(count, readable, writable, exceptional, timeout, mask);
+    int64_t wait = timeout ? timeout->tv_sec * 1000 + timeout->tv_nsec / 1000000 : -1;
+    return TAP_PLAIN(pselect, -1, count, wait, REAL(pselect)(count, readable, writable, exceptional, timeout, mask));
+}
+
+int poll(struct pollfd *descriptors, nfds_t count, int timeout) {
+    if (!RECORDED) return REAL(poll)(descriptors, count, timeout);
+    int only = count == 1 && descriptors ? descriptors[0].fd : -1;
+    return TAP_PLAIN(poll, only, count, timeout, REAL(poll)(descriptors, count, timeout));
+}
+
+/* argument: ms */
+unsigned sleep(unsigned seconds) {
+    if (!RECORDED) return REAL(sleep)(seconds);
+    struct tap_span span = tap_begin(TAP_sleep, -1);
+    span.record.argument[0] = (int64_t)seconds * 1000;
+    tap_enter(&span, 0);
+    unsigned left = REAL(sleep)(seconds);
+    tap_leave(&span, left);
+    return left;
+}
+
+int usleep(useconds_t microseconds) {
+    if (!RECORDED) return REAL(usleep)(microseconds);
+    return TAP_PLAIN(usleep, -1, microseconds / 1000, 0, REAL(usleep)(microseconds));
+}
+
+int nanosleep(const struct timespec *time, struct timespec *left) {
+    if (!RECORDED) return REAL(nanosleep)(time, left);
+    int64_t wait = time ? time->tv_sec * 1000 + time->tv_nsec / 1000000 : 0;
+    return TAP_PLAIN(nanosleep, -1, wait, 0, REAL(nanosleep)(time, left));
+}
+
+int getaddrinfo(const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **found) {
+    if (!RECORDED) return REAL(getaddrinfo)(host, service, hints, found);
+    struct tap_span span = tap_begin(TAP_getaddrinfo, -1);
+    tap_enter(&span, 0);
+    /* The result is the error: a plan's number is returned as it is. */
+    int result = span.fault.error ? span.fault.error : REAL(getaddrinfo)(host, service, hints, found);
+    tap_leave(&span, result);
+    return result;
+}
