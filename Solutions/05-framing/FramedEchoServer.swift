@@ -6,21 +6,10 @@ import Sockets
 let largestMessage = 1 << 20
 
 func framedEchoServer(host: String, port: UInt16) throws {
-    let address = try SocketAddress(host: host, port: port)
-    let listener = try check("socket", socket(address.family, SOCK_STREAM, 0))
+    let listener = try makeListener(host: host, port: port)
     defer { close(listener) }
-    var yes: Int32 = 1
-    try check("setsockopt", setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, socklen_t(MemoryLayout<Int32>.size)))
-    try check("bind", address.withSockaddr { bind(listener, $0, $1) })
-    try check("listen", listen(listener, SOMAXCONN))
-
     while true {
-        let client = accept(listener, nil, nil)
-        if client < 0 {
-            // A client that left before it was accepted, or a signal: neither is a reason to stop.
-            if errno == EINTR || errno == ECONNABORTED { continue }
-            throw SocketError("accept", errno)
-        }
+        let client = try acceptClient(listener)
         // A thread a client: one that stops in the middle of a frame holds up only itself.
         Thread.detachNewThread {
             // The one place where this client's socket is closed, whatever happened.
@@ -45,7 +34,7 @@ private func echoFrames(_ client: Int32) throws {
         while let message = try decoder.next() {
             // Length and message in one send: two would be two packets, and the second may wait for the answer to
             // the first (lesson 10).
-            try sendAll(socket: client, bytes: encodeFrame(message: message))
+            try sendAll(client, encodeFrame(message: message))
         }
     }
 }

@@ -2,10 +2,7 @@ import Course
 import Sockets
 
 func receiveFile(socket: Int32, folder: String) throws -> String {
-    let nameLength = try receiveNumber(socket, bytes: 2)
-    let nameBytes = try receive(socket: socket, atMost: Int(nameLength))
-    guard nameBytes.count == nameLength else { throw TransferError.cutShort(after: 0) }
-    let size = try receiveNumber(socket, bytes: 8)
+    let (nameBytes, size) = try receiveHeader(socket)
     let name = try safeName(nameBytes)
 
     // In the same folder, because rename(2) cannot move a file to another file system. O_EXCL: it must be new, and
@@ -31,16 +28,29 @@ func receiveFile(socket: Int32, folder: String) throws -> String {
     return name
 }
 
+/// u16 length of the name, the name, u64 size.
+private func receiveHeader(_ socket: Int32) throws -> (name: [UInt8], size: UInt64) {
+    do {
+        let nameLength = try receiveExactly(socket, count: 2).reduce(0) { $0 << 8 | Int($1) }
+        let name = try receiveExactly(socket, count: nameLength)
+        return (name, try receiveExactly(socket, count: 8).reduce(0) { $0 << 8 | UInt64($1) })
+    } catch is StreamError {
+        throw TransferError.cutShort(after: 0)
+    }
+}
+
 private func receiveContent(_ socket: Int32, size: UInt64, into file: Int32) throws {
+    var piece = [UInt8](repeating: 0, count: pieceSize)
     var received: UInt64 = 0
     while received < size {
         // The size is a stranger's word: it decides when to stop, never how much memory to take. No byte past it is
         // read: that belongs to the next file. `size - received` may be too large for an Int; the smaller is not.
-        let wanted = Int(min(UInt64(pieceSize), size - received))
-        let piece = try receive(socket: socket, atMost: wanted)
-        try writeAll(file, piece)
-        received += UInt64(piece.count)
-        guard piece.count == wanted else { throw TransferError.cutShort(after: Int(received)) }
+        let wanted = Int(min(UInt64(piece.count), size - received))
+        let count = recv(socket, &piece, wanted, 0)
+        if count < 0 && errno == EINTR { continue }
+        if try check("recv", count) == 0 { throw TransferError.cutShort(after: Int(received)) }
+        try writeAll(file, piece[..<count])
+        received += UInt64(count)
     }
 }
 
@@ -54,18 +64,12 @@ private func safeName(_ bytes: [UInt8]) throws -> String {
     return name
 }
 
-/// A big-endian number of up to 8 bytes.
-private func receiveNumber(_ socket: Int32, bytes count: Int) throws -> UInt64 {
-    let bytes = try receive(socket: socket, atMost: count)
-    guard bytes.count == count else { throw TransferError.cutShort(after: 0) }
-    return bytes.reduce(0) { $0 << 8 | UInt64($1) }
-}
-
-private func writeAll(_ file: Int32, _ bytes: [UInt8]) throws {
-    var written = 0
-    while written < bytes.count {
-        let count = bytes[written...].withUnsafeBytes { write(file, $0.baseAddress, $0.count) }
+/// write(2) to a file may take fewer bytes, too: when the disk is full, or a signal comes.
+private func writeAll(_ file: Int32, _ bytes: ArraySlice<UInt8>) throws {
+    var rest = bytes
+    while !rest.isEmpty {
+        let count = rest.withUnsafeBytes { write(file, $0.baseAddress, $0.count) }
         if count < 0 && errno == EINTR { continue }
-        written += try check("write", count)
+        rest = rest.dropFirst(try check("write", count))
     }
 }

@@ -14,7 +14,7 @@ func sendFile(socket: Int32, path: String) throws {
 
     let name = Array(path.utf8.split(separator: UInt8(ascii: "/")).last ?? [])
     let size = Int(status.st_size)
-    try sendAll(socket: socket, bytes: bigEndian(UInt16(name.count)) + name + bigEndian(UInt64(size)))
+    try sendAll(socket, bigEndian(UInt16(name.count)) + name + bigEndian(UInt64(size)))
 
     // The size is a promise: exactly so many bytes follow, or the receiver takes the next header for content. Another
     // program may make the file longer or shorter meanwhile.
@@ -24,7 +24,7 @@ func sendFile(socket: Int32, path: String) throws {
         let count = read(file, &piece, min(piece.count, size - sent))
         if count < 0 && errno == EINTR { continue }
         if try check("read", count) == 0 { throw TransferError.cutShort(after: sent) }
-        try sendAll(socket: socket, bytes: Array(piece[..<count]))
+        try sendAll(socket, Array(piece[..<count]))
         sent += count
     }
 }

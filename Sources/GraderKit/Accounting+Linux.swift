@@ -20,9 +20,15 @@ extension Subject {
     public var threadCount: Int { entries("/proc/\(processNumber)/task").count }
 
     /// The most memory that it ever had resident, in bytes.
-    public var peakMemory: Int {
+    public var peakMemory: Int { statusBytes("VmHWM:") }
+
+    /// The most memory that it ever had a claim on, used or not, in bytes.
+    public var peakAddressSpace: Int { statusBytes("VmPeak:") }
+
+    /// A line of /proc/PID/status that is in kB; 0 once the process has ended.
+    private func statusBytes(_ name: String) -> Int {
         guard let status = try? String(contentsOfFile: "/proc/\(processNumber)/status", encoding: .utf8),
-            let line = status.split(separator: "\n").first(where: { $0.hasPrefix("VmHWM:") }),
+            let line = status.split(separator: "\n").first(where: { $0.hasPrefix(name) }),
             let kilobytes = line.split(separator: " ").dropFirst().first.flatMap({ Int($0) })
         else { return 0 }
         return kilobytes * 1024

@@ -4,6 +4,7 @@ import GraderKit
 public let allGraders: [LessonGrader] = [
     lesson03,
     lesson04,
+    lesson05,
 ]
 
 public func grader(of slug: String) -> LessonGrader? { allGraders.first { $0.slug == slug } }

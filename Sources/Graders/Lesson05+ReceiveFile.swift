@@ -1,0 +1,293 @@
+// Lesson 05: receiveFile. The grader plays the sender, kind and unkind.
+import Course
+import Foundation
+import GraderKit
+import Sockets
+import Wire
+
+let receiveFileChecks: [Check] = [
+    Check("receive-file-content", suspects: [.readsBeyondTheFile]) { trial in
+        let inbox = try Inbox(trial)
+        for (name, content) in [("report.txt", trial.random.bytes(100_000)), ("empty", [])] {
+            try inbox.expectReceived(name, content)
+        }
+        try inbox.expectNames(["empty", "report.txt"])
+    },
+    Check("receive-file-names", suspects: [.readsBeyondTheFile]) { trial in
+        let inbox = try Inbox(trial)
+        let longest = String(repeating: "n", count: 251) + ".txt"
+        for name in ["报告 2024.txt", "...", "a..b", ".hidden", "-rf", #"back\slash"#, "cafe\u{301}", longest] {
+            let (outcome, _) = try inbox.receive([transfer(name, Array("x".utf8))])
+            guard case .threw(_, let error, let code, _) = outcome else {
+                try inbox.expectReturned([name], outcome)
+                continue
+            }
+            let cause =
+                code == ENAMETOOLONG ? "name-too-long-for-temporary" : error == "badName" ? "good-name-refused" : nil
+            throw Failure(expected: say("\"\(name)\" is received", "接收 \"\(name)\""), got: outcome.text, cause: cause)
+        }
+        try inbox.expectNames(["报告 2024.txt", "...", "a..b", ".hidden", "-rf", #"back\slash"#, "cafe\u{301}", longest])
+    },
+    Check("receive-file-short-reads", suspects: [.readsBeyondTheFile]) { trial in
+        let inbox = try Inbox(trial)
+        let plan = FaultPlan.fail(.receive, every: 5, with: EINTR) + .most(3, each: .receive)
+        try inbox.expectReceived("short.bin", trial.random.bytes(1000), plan: plan)
+        try inbox.expectNames(["short.bin"])
+    },
+    Check("receive-file-two", suspects: [.closedTheSocket, .readsBeyondTheFile]) { trial in
+        let inbox = try Inbox(trial)
+        let (first, second) = (trial.random.bytes(1000), trial.random.bytes(10))
+        let (outcome, _) = try inbox.receive([transfer("first", first) + transfer("second", second)], files: 2)
+        try inbox.expectReturned(["first", "second"], outcome)
+        try inbox.expectContent("first", first)
+        try inbox.expectContent("second", second)
+        try inbox.expectNames(["first", "second"])
+    },
+    Check("receive-file-bad-names") { trial in
+        let inbox = try Inbox(trial)
+        try trial.makeFolder("inbox/sub")
+        let outside = Array((trial.folder + "/outside").utf8)
+        let texts = ["", ".", "..", "../escaped", "sub/inner", "sub/../../escaped", "nul\0.txt", "..\0"]
+        let notText: [[UInt8]] = [[0xff, 0xfe], [0x61, 0xc0, 0xaf, 0x62], [0xed, 0xa0, 0x80]]
+        for name in texts.map({ Array($0.utf8) }) + [outside] + notText {
+            let before = inbox.everything
+            let (outcome, _) = try inbox.receive([transfer(name, Array("x".utf8))])
+            let isText = Array(String(decoding: name, as: UTF8.self).utf8) == name
+            let after = inbox.everything
+            let expected = say(
+                "TransferError.badName for the name \(quoted(name, most: 40)), and nothing written",
+                "名字 \(quoted(name, most: 40)) 抛出 TransferError.badName，什么也不写")
+            if let new = after.subtracting(before).sorted().first {
+                throw Failure(
+                    expected: expected, got: say("a new file: \(new)", "多了一个文件：\(new)"),
+                    cause: isText ? "path-escapes" : "name-repaired")
+            }
+            if case .threw("TransferError", "badName", _, _) = outcome { continue }
+            throw Failure(expected: expected, got: outcome.text)
+        }
+    },
+    Check("receive-file-cut-short", suspects: [.readsPastTheEnd]) { trial in
+        let inbox = try Inbox(trial)
+        let old = Array("the old file".utf8)
+        _ = try trial.writeFile("inbox/data.bin", old)
+        let content = trial.random.bytes(70_000)
+        let stream = transfer("data.bin", content)
+        let header = stream.count - content.count
+        for cut in [0, 1, 6, header - 1, header, header + 1, stream.count - 1] {
+            let (outcome, _) = try inbox.receive([Array(stream[..<cut])], thenEnd: true)
+            try inbox.expectCutShort(after: max(0, cut - header), headerLength: header, outcome, cut)
+            try inbox.expectNothingNew(["data.bin"])
+            try inbox.expectContent("data.bin", old, cause: "overwrote-in-place")
+        }
+    },
+    Check("receive-file-reset") { trial in
+        let inbox = try Inbox(trial)
+        let (call, peer) = try inbox.begin()
+        try peer.send(transfer("data.bin", trial.random.bytes(100_000)).dropLast(1000))
+        peer.reset()
+        let outcome = try call.outcome()
+        if case .returned = outcome {
+            throw Failure(
+                expected: say("receiveFile throws when the connection is reset", "连接被重置时 receiveFile 抛出错误"),
+                got: outcome.text)
+        }
+        try inbox.expectNothingNew([])
+    },
+    Check("receive-file-hidden") { trial in
+        let inbox = try Inbox(trial)
+        let content = trial.random.bytes(200_000)
+        let stream = transfer("data.bin", content)
+        let (call, peer) = try inbox.begin()
+        try peer.send(Array(stream[..<(stream.count / 2)]))
+        // When the program has taken all that was sent, half of the file is wherever it puts it.
+        _ = try call.subject.waitForTimeline(until: Deadline(in: 2)) { timeline -> Bool? in
+            let taken = timeline.calls.filter { $0.isReceive && $0.result > 0 }.reduce(0) { $0 + Int($1.result) }
+            return taken >= stream.count / 2 ? true : nil
+        }
+        if inbox.names.contains("data.bin") {
+            throw Failure(
+                expected: say("no file named data.bin while half of it is missing", "还差一半时没有名为 data.bin 的文件"),
+                got: say("it is there already", "它已经在那里了"), cause: "partial-file-visible")
+        }
+        try peer.send(Array(stream[(stream.count / 2)...]))
+        try inbox.expectReturned(["data.bin"], try call.outcome())
+        try inbox.expectContent("data.bin", content)
+        try inbox.expectNames(["data.bin"])
+    },
+    Check("receive-file-replaces", suspects: [.readsBeyondTheFile]) { trial in
+        let inbox = try Inbox(trial)
+        let (old, new) = (Array("the old file".utf8), Array("the new file, which is longer".utf8))
+        let path = try trial.writeFile("inbox/data.bin", old)
+        // Somebody has the old file open.
+        guard let reader = FileHandle(forReadingAtPath: path) else { throw LabError("cannot open \(path)") }
+        try inbox.expectReceived("data.bin", new)
+        let read = Array(try reader.readToEnd() ?? Data())
+        guard read == old else {
+            throw Failure(
+                expected: say(
+                    "who has the old file open still reads it: \(quoted(old))", "已打开旧文件的人仍读到旧内容 \(quoted(old))"),
+                got: quoted(read), cause: "overwrote-in-place")
+        }
+        // And a symbolic link of that name leads out of the folder.
+        let target = try trial.writeFile("outside", old)
+        try FileManager.default.createSymbolicLink(atPath: inbox.path + "/link", withDestinationPath: "../outside")
+        try inbox.expectReceived("link", new)
+        guard FileManager.default.contents(atPath: target) == Data(old) else {
+            throw Failure(
+                expected: say("the file that a link in the folder points to stays as it is", "目录里的链接所指的文件保持不变"),
+                got: say("it was overwritten", "它被覆盖了"), cause: "followed-a-link")
+        }
+        try inbox.expectNames(["data.bin", "link"])
+    },
+    Check("receive-file-huge-size", suspects: [.readsPastTheEnd]) { trial in
+        let inbox = try Inbox(trial)
+        for size: UInt64 in [1 << 40, 1 << 63, .max] {
+            let header = bigEndianBytes(8 as UInt16) + Array("data.bin".utf8) + bigEndianBytes(size)
+            let (outcome, _) = try inbox.receive([header + Array("ten bytes!".utf8)], thenEnd: true)
+            guard case .threw("TransferError", _, _, "cutShort(after: 10)") = outcome else {
+                throw Failure(
+                    expected: say(
+                        "the size \(size), 10 bytes, the end: TransferError.cutShort(after: 10)",
+                        "大小 \(size)，10 个字节，然后结束：TransferError.cutShort(after: 10)"),
+                    got: outcome.text, cause: "size-trusted")
+            }
+            try inbox.expectNothingNew([])
+        }
+    },
+    Check("receive-file-memory") { trial in
+        let inbox = try Inbox(trial)
+        let process = try trial.launch()
+        var peaks: [Int] = []
+        let piece = [UInt8](repeating: 0, count: 1 << 20)
+        for size in [1 << 20, largeSize] {
+            let (call, peer) = try inbox.begin(in: process)
+            try peer.send(bigEndianBytes(5 as UInt16) + Array("large".utf8) + bigEndianBytes(UInt64(size)))
+            for _ in 0..<(size / piece.count) { try peer.send(piece) }
+            try inbox.expectReturned(["large"], try call.outcome(within: 60))
+            let stored = try FileManager.default.attributesOfItem(atPath: inbox.path + "/large")[.size] as? Int
+            try trial.expect(stored, equals: size, say("the size of the file", "文件的大小"))
+            peaks.append(process.peakMemory)
+        }
+        try trial.expectLittleMemory(peaks)
+    },
+    Check("receive-file-descriptors") { trial in
+        let inbox = try Inbox(trial)
+        let process = try trial.launch()
+        // Three ways out: it went well, the stream ended too early, the name was bad.
+        let whole = transfer("data.bin", trial.random.bytes(1000))
+        _ = try inbox.receive([whole], in: process)
+        _ = try inbox.receive([whole.dropLast(1)], thenEnd: true, in: process)
+        _ = try inbox.receive([transfer("..", [])], in: process)
+        try trial.expectClosedFiles(process)
+    },
+]
+
+/// A file on the wire: u16 length of the name, name, u64 size, content.
+private func transfer(_ name: [UInt8], _ content: [UInt8]) -> [UInt8] {
+    bigEndianBytes(UInt16(name.count)) + name + bigEndianBytes(UInt64(content.count)) + content
+}
+
+private func transfer(_ name: String, _ content: [UInt8]) -> [UInt8] { transfer(Array(name.utf8), content) }
+
+/// The folder that files are received into.
+private struct Inbox {
+    let trial: Trial
+    let path: String
+
+    init(_ trial: Trial) throws {
+        self.trial = trial
+        path = trial.folder + "/inbox"
+        try trial.makeFolder("inbox")
+    }
+
+    /// Hidden files, too.
+    var names: Set<String> { Set((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []) }
+
+    /// What lies in the trial's folder, the inbox and around it.
+    var everything: Set<String> { Set((try? FileManager.default.subpathsOfDirectory(atPath: trial.folder)) ?? []) }
+
+    func begin(files: Int = 1, plan: FaultPlan? = nil, in process: Subject? = nil) throws -> (PendingCall, StreamPeer) {
+        let listener = try trial.listen()
+        let call = try trial.begin(
+            "receive-files", [listener.socketArgument, .string(path), .int(files)], plan: plan, in: process)
+        return (call, try listener.accept(from: call))
+    }
+
+    /// - Returns: the outcome, and the connection, which must live until that is there.
+    func receive(
+        _ parts: [any Collection<UInt8>], files: Int = 1, thenEnd: Bool = false, plan: FaultPlan? = nil,
+        in process: Subject? = nil
+    ) throws -> (PendingCall.Outcome, StreamPeer) {
+        let (call, peer) = try begin(files: files, plan: plan, in: process)
+        for part in parts { try peer.send(Array(part)) }
+        if thenEnd { peer.halfClose() }
+        return (try call.outcome(), peer)
+    }
+
+    func expectReceived(_ name: String, _ content: [UInt8], plan: FaultPlan? = nil) throws {
+        let (outcome, _) = try receive([transfer(name, content)], plan: plan)
+        try expectReturned([name], outcome)
+        try expectContent(name, content)
+    }
+
+    func expectReturned(_ names: [String], _ outcome: PendingCall.Outcome) throws {
+        let list = names.map { "\"\($0)\"" }.joined(separator: ", ")
+        let expected = say("receiveFile returns \(list)", "receiveFile 返回 \(list)")
+        guard case .returned(.list(let got)) = outcome else { throw Failure(expected: expected, got: outcome.text) }
+        let text = got.map(\.text).joined(separator: ", ")
+        if got != names.map(Value.string) { throw Failure(expected: expected, got: text) }
+    }
+
+    func expectContent(_ name: String, _ content: [UInt8], cause: String? = nil) throws {
+        let expected = say(
+            "\(name) holds \(content.count) bytes: \(quoted(content))",
+            "\(name) 有 \(content.count) 字节：\(quoted(content))")
+        guard let data = FileManager.default.contents(atPath: path + "/" + name) else {
+            throw Failure(expected: expected, got: say("there is no such file", "没有这个文件"), cause: cause)
+        }
+        let got = Array(data)
+        guard got != content else { return }
+        throw Failure(
+            expected: expected, got: say("\(got.count) bytes: \(quoted(got))", "\(got.count) 字节：\(quoted(got))"),
+            difference: byteDifference(expected: content, got: got), cause: cause)
+    }
+
+    /// The folder holds these and nothing else. A name that is not the same bytes is another name.
+    func expectNames(_ expected: Set<String>) throws {
+        try expect(expected, cause: names.count > expected.count ? "partial-file-left" : nil)
+    }
+
+    func expectNothingNew(_ expected: Set<String>) throws { try expect(expected, cause: "partial-file-left") }
+
+    private func expect(_ expected: Set<String>, cause: String?) throws {
+        func text(_ names: Set<String>) -> String {
+            names.isEmpty ? say("nothing", "空") : names.sorted().map { $0.prefix(40) }.joined(separator: ", ")
+        }
+        let got = names
+        guard Set(got.map { Array($0.utf8) }) != Set(expected.map { Array($0.utf8) }) else { return }
+        throw Failure(
+            expected: say("in the folder: \(text(expected))", "目录里有：\(text(expected))"), got: text(got), cause: cause)
+    }
+
+    func expectCutShort(after count: Int, headerLength: Int, _ outcome: PendingCall.Outcome, _ cut: Int) throws {
+        let wanted = "cutShort(after: \(count))"
+        if case .threw("TransferError", "cutShort", _, wanted) = outcome { return }
+        let counted = [cut, count + headerLength].contains { outcome.text.contains("cutShort(after: \($0))") }
+        throw Failure(
+            expected: say(
+                "the stream ends after \(cut) bytes, \(count) of them content: TransferError.\(wanted)",
+                "流在 \(cut) 字节后结束，其中内容 \(count) 字节：TransferError.\(wanted)"),
+            got: outcome.text, cause: counted ? "header-counted" : nil)
+    }
+}
+
+extension Cause {
+    /// All bytes of the file are here, and the program asks for more.
+    static let readsBeyondTheFile = Cause("reads-beyond-the-file") { evidence in
+        let calls = evidence.timeline.calls
+        guard let waiting = calls.last(where: { $0.isReceive && $0.isBlocked }),
+            calls.contains(where: { $0.isReceive && $0.result > 0 && $0.descriptor == waiting.descriptor })
+        else { return nil }
+        return waiting.callText
+    }
+}
