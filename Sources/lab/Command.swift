@@ -32,7 +32,7 @@ struct Command: Sendable {
 
 /// In the order of the help.
 let allCommands: [Command] = [
-    .check, .list, .show, .hint, .trace, .solution, .diff, .reset, .progress, .doctor, .help,
+    .check, .list, .show, .hint, .trace, .solution, .diff, .reset, .progress, .doctor, .new, .lint, .help,
 ]
 
 /// The options that every command takes.
