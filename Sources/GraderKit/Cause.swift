@@ -60,7 +60,7 @@ extension Cause {
 
     /// Does Swift say that an element was asked for which is not there?
     public static func isOutOfRange(_ crashText: String) -> Bool {
-        ["out of range", "out of bounds", "Can't remove", "Range requires"].contains { crashText.contains($0) }
+        ["out of range", "out of bounds", "Can't remove"].contains { crashText.contains($0) }
     }
 
     /// What a crash means in this check: `id` says more than the general words.

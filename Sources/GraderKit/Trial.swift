@@ -182,8 +182,13 @@ public struct PendingCall {
     }
 
     /// Waits for what the function does in the end.
-    public func outcome(within seconds: Double = Deadline.patience) throws -> Outcome {
-        let expected = say("\(entry) returns within \(Int(seconds)) s", "\(entry) 在 \(Int(seconds)) 秒内返回")
+    ///
+    /// - Parameter sentence: what is expected of this call, for the report of one that crashes or does not come back.
+    public func outcome(within seconds: Double = Deadline.patience, expecting sentence: String? = nil) throws
+        -> Outcome
+    {
+        let expected =
+            sentence ?? say("\(entry) returns within \(Int(seconds)) s", "\(entry) 在 \(Int(seconds)) 秒内返回")
         do {
             switch try subject.answer(until: Deadline(in: seconds)) {
             case .returned(let value)?:
@@ -200,10 +205,10 @@ public struct PendingCall {
     }
 
     /// What it returned; that it throws is a failure.
-    public func value(within seconds: Double = Deadline.patience) throws -> Value {
-        let outcome = try outcome(within: seconds)
+    public func value(within seconds: Double = Deadline.patience, expecting sentence: String? = nil) throws -> Value {
+        let outcome = try outcome(within: seconds, expecting: sentence)
         if case .returned(let value) = outcome { return value }
-        throw Failure(expected: say("\(entry) returns", "\(entry) 正常返回"), got: outcome.text)
+        throw Failure(expected: sentence ?? say("\(entry) returns", "\(entry) 正常返回"), got: outcome.text)
     }
 }
 
