@@ -10,6 +10,7 @@ let lessons = [
     "03-udp",
     "04-tcp",
     "05-framing",
+    "06-select",
 ]
 
 func number(_ slug: String) -> String { String(slug.prefix(2)) }

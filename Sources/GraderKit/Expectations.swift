@@ -62,4 +62,14 @@ extension Trial {
                 say("this machine has no \(host): \(errorText(errno))", "这台机器没有 \(host)：\(errorText(errno))"))
         }
     }
+
+    /// Skips the check on a machine that does not permit so many open descriptors (setrlimit(2), RLIMIT_NOFILE).
+    public func needsDescriptors(_ count: Int) throws {
+        guard mostDescriptors >= UInt(count) else {
+            throw Unavailable(
+                say(
+                    "it needs \(count) open descriptors, and `ulimit -Hn` permits \(mostDescriptors)",
+                    "需要打开 \(count) 个描述符，而 `ulimit -Hn` 只允许 \(mostDescriptors) 个"))
+        }
+    }
 }

@@ -34,6 +34,16 @@ public func descriptorTableSize() -> UInt {
     return UInt(limits.rlim_cur)
 }
 
+/// How many descriptors this user may have at most. Asking for it raises the process's own limit that far, for graders
+/// that play hundreds of clients.
+let mostDescriptors: UInt = {
+    var limits = rlimit()
+    getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limits)
+    limits.rlim_cur = limits.rlim_max
+    setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limits)
+    return UInt(limits.rlim_max)
+}()
+
 /// Starts a program in a process group of its own, with default signals.
 ///
 /// - Parameter descriptors: what it shall have open: its number there, and ours.

@@ -114,7 +114,7 @@ public final class Subject: @unchecked Sendable {
         environment["LAB_FAULT_PLAN"] = plan.rules.joined(separator: ";")
         environment["LAB_FOLDER"] = folder
         environment["LAB_LANG"] = Language.current.rawValue
-        environment["LAB_DESCRIPTOR_LIMIT"] = descriptorLimit.map(String.init)
+        environment["LAB_DESCRIPTOR_LIMIT"] = String(descriptorLimit ?? 1024)
         // A crash then shows the student's own line, in about 20 ms.
         environment["SWIFT_BACKTRACE"] =
             "enable=yes,interactive=no,color=no,threads=crashed,limit=32,images=none,registers=none"

@@ -41,7 +41,11 @@ public final class Trial {
     }
 
     /// Starts a process of the program. Most checks want `serve` or `call`, which do this themselves.
+    ///
+    /// - Parameter descriptorLimit: how many it may have open; 1,024 unless told otherwise, whatever this machine's own
+    ///   limit is. Skips the check where the machine does not permit as many.
     public func launch(plan: FaultPlan = .none, descriptorLimit: Int? = nil) throws -> Subject {
+        if let descriptorLimit { try needsDescriptors(descriptorLimit) }
         let subject = try Subject(program, plan: plan, descriptorLimit: descriptorLimit, folder: folder)
         subjects.append(subject)
         return subject

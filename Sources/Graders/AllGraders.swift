@@ -6,6 +6,7 @@ public let allGraders: [LessonGrader] = [
     lesson03,
     lesson04,
     lesson05,
+    lesson06,
 ]
 
 public func grader(of slug: String) -> LessonGrader? { allGraders.first { $0.slug == slug } }

@@ -4,6 +4,7 @@ import Solution02
 import Solution03
 import Solution04
 import Solution05
+import Solution06
 
 /// The reference implementation of each lesson. `lab new lesson` adds the next line.
 var references: [any LessonContract] {
@@ -13,5 +14,6 @@ var references: [any LessonContract] {
         Solution03.reference,
         Solution04.reference,
         Solution05.reference,
+        Solution06.reference,
     ]
 }

@@ -1,0 +1,283 @@
+// Grader of lesson 06: select. lesson.json describes each check under the same id.
+import Course
+import GraderKit
+import Sockets
+import Wire
+
+let lesson06 = LessonGrader(
+    slug: Lesson06.slug, checks: selectServerChecks + connectWithTimeoutChecks + duplexChatChecks)
+
+private let uppercaseExchange = Exchange("hello, select", answer: "HELLO, SELECT")
+
+// MARK: - The server
+
+private let selectServerChecks: [Check] =
+    [
+        Check("select-answers", suspects: [.mainThreadBlocked]) { trial in
+            let server = try trial.serve("select-server")
+            let client = try server.connect()
+            for size in [1, 300, 40_000] {
+                let message = trial.random.bytes(size)
+                try client.send(message)
+                try client.expect(uppercased(message))
+            }
+            client.halfClose()
+            try client.expectEnd()
+        },
+        Check("select-used") { trial in
+            let server = try trial.serve("select-server")
+            try uppercaseExchange.runOnce(server)
+            try trial.expectSelect(server)
+        },
+        Check("select-one-thread") { trial in
+            let server = try trial.serve("select-server")
+            let clients = try (0..<20).map { _ in try server.connect() }
+            for client in clients.reversed() { try uppercaseExchange.run(client) }
+            try trial.expectOneThread(server)
+        },
+        Check("select-crowd", suspects: [.mainThreadBlocked]) { trial in
+            let server = try trial.serve("select-server")
+            let crowd = try server.crowd(500)
+            for _ in 0..<3 {
+                let salt = trial.random.letters(8)
+                try crowd.exchange { index in salt + Array("client \(index)\u{e9}".utf8) }
+            }
+        },
+        Check("select-silent-client", suspects: [.mainThreadBlocked]) { trial in
+            let server = try trial.serve("select-server")
+            let silent = try (0..<5).map { _ in try server.connect() }
+            let talking = try server.connect()
+            try uppercaseExchange.run(talking)
+            for client in silent.reversed() { try uppercaseExchange.run(client) }
+        },
+        Check("select-deaf-client", suspects: [.blockedInSend, .mainThreadBlocked]) { trial in
+            let server = try trial.serve("select-server")
+            let deaf = try server.connect(smallBuffers: true)
+            let message = trial.random.letters(1 << 20)
+            let sent = try deaf.sendUntilStuck(message)
+            let other = try server.connect()
+            try uppercaseExchange.run(other)
+            // What was kept for it is still there when it does read.
+            try deaf.expect(Array(uppercased(message).prefix(sent)))
+        },
+        Check("select-back-pressure", suspects: [.keepsEverything]) { trial in
+            let server = try trial.serve("select-server")
+            try uppercaseExchange.runOnce(server)
+            let before = server.subject.peakMemory
+            let deaf = try server.connect(smallBuffers: true)
+            let message = [UInt8](repeating: UInt8(ascii: "x"), count: 64 << 20)
+            let sent = try deaf.sendUntilStuck(message)
+            let grown = (server.subject.peakMemory - before) >> 20
+            guard sent < message.count, grown < 32 else {
+                throw Failure(
+                    expected: say(
+                        "it stops reading from a client that reads nothing, and uses less than 32 MB more for it",
+                        "不再从一个什么也不读的客户端读取，为它多用的内存少于 32 MB"),
+                    got: say(
+                        "it took \(sent >> 20) MB, and uses \(grown) MB more",
+                        "它收下了 \(sent >> 20) MB，多用了 \(grown) MB 内存"))
+            }
+        },
+        Check("select-fd-setsize", suspects: [.pastTheSet]) { trial in
+            // Numbers from 3 on are the program's, so the last of these clients do not fit into a set.
+            let server = try trial.serve("select-server", descriptorLimit: 2048)
+            try trial.needsDescriptors(Int(FD_SETSIZE) + 100)
+            let early = try server.connect()
+            try uppercaseExchange.run(early)
+            let crowd = try (0..<(Int(FD_SETSIZE) + 10)).map { _ in try server.connect() }
+            let last = crowd[crowd.count - 1]
+            let sentence = say(
+                "a client whose descriptor is \(FD_SETSIZE) or more is closed", "描述符达到 \(FD_SETSIZE) 的客户端被关闭")
+            switch try last.receive(1, until: Deadline(), expected: sentence) {
+            case .end, .broken: break
+            case .late: throw Failure(expected: sentence, got: say("it is kept, and not served", "连接保留着，但没有人服务"))
+            case .bytes(let bytes): throw Failure(expected: sentence, got: quoted(bytes))
+            }
+            for client in [early, crowd[0], crowd[900]] { try uppercaseExchange.run(client) }
+            // One that leaves makes room for another.
+            for client in crowd.prefix(100) { client.close() }
+            try early.send("still there?")
+            try early.expect("STILL THERE?")
+            try uppercaseExchange.runOnce(server)
+        },
+        Check("select-full-table", suspects: [.spinsOnFullTable]) { trial in
+            let server = try trial.serve("select-server", descriptorLimit: 40)
+            let clients = try (0..<60).map { _ in try server.connect() }
+            try uppercaseExchange.run(clients[0])
+            let before = server.subject.cpuTime
+            // Not to wait for something: this second is what is measured.
+            poll(nil, 0, 1000)
+            let busy = Int(server.subject.cpuTime - before) / 1_000_000
+            guard busy < 300 else {
+                throw Failure(
+                    expected: say(
+                        "less than 300 ms of CPU in a second with no room for another client",
+                        "没有空闲描述符的一秒内，CPU 少于 300 ms"),
+                    got: say("\(busy) ms", "\(busy) ms"))
+            }
+            for client in clients.prefix(30) { client.close() }
+            // Those who waited in the queue get their turn.
+            for client in clients.suffix(20) { try uppercaseExchange.run(client) }
+        },
+    ] + streamServerChecks("select-server", prefix: "select", exchange: uppercaseExchange)
+
+// MARK: - Connecting
+
+private let connectWithTimeoutChecks: [Check] = [
+    Check("connect-connects") { trial in
+        let listener = try trial.listen()
+        let call = try trial.beginConnect(to: listener.address, timeout: 5000)
+        _ = try listener.accept(from: call)
+        let connected = try call.value()
+        guard case .list(let facts) = connected, facts.count == 2 else { throw LabError("unexpected \(connected)") }
+        try trial.expect(
+            facts[1], equals: .string(listener.address.description), say("the peer of the descriptor", "描述符的对端"))
+    },
+    Check("connect-blocking-again") { trial in
+        let listener = try trial.listen()
+        let call = try trial.beginConnect(to: listener.address, timeout: 5000)
+        _ = try listener.accept(from: call)
+        guard case .list(let facts) = try call.value() else { throw LabError("a list was expected") }
+        guard facts[0] == .bool(true) else {
+            throw Failure(
+                expected: say("a descriptor that blocks again", "描述符恢复为阻塞"),
+                got: say("O_NONBLOCK is still set", "O_NONBLOCK 仍然设置着"), cause: "left-non-blocking")
+        }
+    },
+    Check("connect-started-once", suspects: [.blockingConnect]) { trial in
+        let listener = try trial.listen()
+        let call = try trial.beginConnect(to: listener.address, timeout: 5000)
+        _ = try listener.accept(from: call)
+        _ = try call.value()
+        let connects = call.subject.timeline.calls("connect")
+        let nonblocking = call.subject.timeline.setNonblocking
+        guard nonblocking, connects.count == 1 else {
+            throw Failure(
+                expected: say("one connect, on a non-blocking socket", "在非阻塞套接字上调用一次 connect"),
+                got: nonblocking
+                    ? say("\(connects.count) calls of connect", "connect 被调用 \(connects.count) 次")
+                    : say("connect on a blocking socket", "在阻塞套接字上调用 connect"))
+        }
+    },
+    Check("connect-refused", suspects: [.noSocketError]) { trial in
+        // Bound, but nobody listens: the port is ours, so nobody else can have it meanwhile.
+        let nobody = try trial.boundStream()
+        try trial.expectConnectError(ECONNREFUSED, to: nobody.address, timeout: 5000)
+    },
+    Check("connect-times-out", suspects: [.blockingConnect, .noSocketError]) { trial in
+        let full = try trial.fullListener()
+        let began = now()
+        try trial.expectConnectError(ETIMEDOUT, to: full.address, timeout: 300)
+        let took = Int(now() - began) / 1_000_000
+        guard took >= 300 else {
+            throw Failure(
+                expected: say("it waits for 300 ms", "等待 300 ms"),
+                got: say("it gave up after \(took) ms", "\(took) ms 后就放弃了"))
+        }
+    },
+    Check("connect-eintr", suspects: [.blockingConnect]) { trial in
+        let listener = try trial.listen()
+        let call = try trial.beginConnect(
+            to: listener.address, timeout: 5000, plan: .fail(.waitReady, 1, through: 3, with: EINTR))
+        _ = try listener.accept(from: call)
+        _ = try call.value()
+    },
+    Check("connect-leaves-nothing") { trial in
+        let nobody = try trial.boundStream()
+        let process = try trial.launch(descriptorLimit: 32)
+        for _ in 0..<50 {
+            let call = try trial.beginConnect(to: nobody.address, timeout: 5000, in: process)
+            try trial.expect(call, throws: ECONNREFUSED)
+        }
+    },
+]
+
+// MARK: - Both directions
+
+private let duplexChatChecks: [Check] = [
+    Check("duplex-peer-first", suspects: [.blockedOnOne]) { trial in
+        let chat = try trial.beginChat()
+        try chat.peer.send("who is there?\n")
+        try chat.screen.expect("who is there?\n")
+        try chat.keyboard.send("it is me\n")
+        try chat.peer.expect("it is me\n")
+        try chat.finish()
+    },
+    Check("duplex-keyboard-first", suspects: [.blockedOnOne]) { trial in
+        let chat = try trial.beginChat()
+        try chat.keyboard.send("hello?\n")
+        try chat.peer.expect("hello?\n")
+        try chat.keyboard.send("anybody?\n")
+        try chat.peer.expect("anybody?\n")
+        try chat.peer.send("yes\n")
+        try chat.screen.expect("yes\n")
+        try chat.finish()
+    },
+    Check("duplex-bytes") { trial in
+        let chat = try trial.beginChat(plan: .most(7, each: .receive) + .most(5, each: .send))
+        let typed = trial.random.bytes(3000)
+        let shown = trial.random.bytes(3000)
+        try chat.keyboard.send(typed)
+        try chat.peer.send(shown)
+        try chat.peer.expect(typed)
+        try chat.screen.expect(shown)
+        try chat.finish()
+    },
+    Check("duplex-half-close") { trial in
+        let chat = try trial.beginChat()
+        try chat.keyboard.send("last words")
+        chat.keyboard.halfClose()
+        try chat.peer.expect("last words")
+        try chat.peer.expectEnd()
+        // The other direction is still open.
+        try chat.peer.send("answer to them")
+        try chat.screen.expect("answer to them")
+        chat.peer.halfClose()
+        _ = try chat.call.value()
+    },
+    Check("duplex-peer-leaves") { trial in
+        let chat = try trial.beginChat()
+        try chat.peer.send("bye")
+        chat.peer.halfClose()
+        try chat.screen.expect("bye")
+        // Nobody types anything more, and it ends all the same.
+        _ = try chat.call.value()
+    },
+    Check("duplex-idle-after-input", suspects: [.spinning]) { trial in
+        let chat = try trial.beginChat()
+        chat.keyboard.halfClose()
+        try chat.peer.expectEnd()
+        let before = chat.call.subject.cpuTime
+        // Not to wait for something: this second is what is measured.
+        poll(nil, 0, 1000)
+        let busy = Int(chat.call.subject.cpuTime - before) / 1_000_000
+        guard busy < 300 else {
+            throw Failure(
+                expected: say(
+                    "less than 300 ms of CPU in a second in which nothing happens", "什么也没有发生的一秒内，CPU 少于 300 ms"),
+                got: "\(busy) ms", cause: "input-end-selected")
+        }
+        try chat.peer.send("x")
+        try chat.screen.expect("x")
+        chat.peer.halfClose()
+        _ = try chat.call.value()
+    },
+    Check("duplex-deaf-peer", suspects: [.blockedInSend]) { trial in
+        let chat = try trial.beginChat(smallBuffers: true)
+        _ = try chat.keyboard.sendUntilStuck([UInt8](repeating: UInt8(ascii: "k"), count: 8 << 20))
+        // The peer has read nothing yet, and what it says must be seen.
+        try chat.peer.send("stop typing!")
+        try chat.screen.expect("stop typing!")
+        chat.peer.halfClose()
+        _ = try chat.call.value()
+    },
+    Check("duplex-one-thread") { trial in
+        let chat = try trial.beginChat()
+        try chat.peer.send("a")
+        try chat.screen.expect("a")
+        try chat.keyboard.send("b")
+        try chat.peer.expect("b")
+        try trial.expectOneThread(chat.call.subject)
+        try chat.finish()
+    },
+]
