@@ -48,6 +48,11 @@ public struct Markdown: Equatable, Sendable {
         return Markdown(blocks: Array(blocks[start..<(end ?? blocks.endIndex)]))
     }
 
+    /// From the heading with this anchor to the end.
+    public func from(_ anchor: String) -> Markdown? {
+        blocks.firstIndex { $0.anchors.contains(anchor) }.map { Markdown(blocks: Array(blocks[$0...])) }
+    }
+
     public var anchors: [String] { blocks.flatMap(\.anchors) }
 
     private init(blocks: [Block]) { self.blocks = blocks }

@@ -24,9 +24,24 @@ extension Event {
         }
     }
 
-    private struct Broken: Encodable {
+    private struct Broken: Codable {
         var lesson: String
         var diagnostics: [Diagnostic]
+    }
+
+    /// From a line that `json` wrote.
+    public init(json: String) throws {
+        struct Head: Decodable { var event: String }
+        let data = Data(json.utf8)
+        let decoder = JSONDecoder()
+        switch try decoder.decode(Head.self, from: data).event {
+        case "verdict": self = .verdict(try decoder.decode(Verdict.self, from: data))
+        case "broken":
+            let body = try decoder.decode(Broken.self, from: data)
+            self = .broken(lesson: body.lesson, body.diagnostics)
+        case "summary": self = .summary(try decoder.decode(Summary.self, from: data))
+        case let other: throw CommandError.failure("no event \"\(other)\"")
+        }
     }
 
     /// One line, without its end: `{"event":"verdict","check":"two-clients",…}`.

@@ -23,27 +23,32 @@ public struct VerdictText: Sendable {
     /// - Parameter namesWidth: columns of the longest check id that is shown beside this one, so that titles line up.
     /// - Parameter place: false where the file to open was just shown: several steps of one file are not started.
     public func lines(_ verdict: Verdict, namesWidth: Int = 0, place: Bool = true) -> [StyledText] {
+        headline(verdict, namesWidth: namesWidth) + (verdict.status == .notStarted && !place ? [] : details(verdict))
+    }
+
+    /// What follows the headline.
+    public func details(_ verdict: Verdict) -> [StyledText] {
         let lesson = catalogue.lesson(verdict.lesson)
-        let check = lesson?.checks.first { $0.id == verdict.check }
-        var lines = headline(verdict, check, namesWidth)
         switch verdict.status {
-        case .passed: break
-        case .failed: lines += failure(verdict, lesson, check)
-        case .notStarted: if place { lines += notStarted(verdict) }
+        case .passed: return []
+        case .failed: return failure(verdict, lesson, lesson?.checks.first { $0.id == verdict.check })
+        case .notStarted: return notStarted(verdict)
         case .skipped:
-            lines += field(
+            return field(
                 say("skipped", "跳过"), verdict.reason ?? say("not possible on this machine", "这台机器上做不了"), .quiet)
         case .labError:
-            lines += field(say("lab error", "环境出错"), verdict.reason ?? "", .bad)
-            lines += field(
-                "",
-                say("This is not about your code. `lab doctor` looks at this machine.", "与你的代码无关。`lab doctor` 检查这台机器。"))
+            return field(say("lab error", "环境出错"), verdict.reason ?? "", .bad)
+                + field(
+                    "",
+                    say(
+                        "This is not about your code. `lab doctor` looks at this machine.",
+                        "与你的代码无关。`lab doctor` 检查这台机器。"))
         }
-        return lines
     }
 
     /// `✘ 04 two-clients   serves a second client while the first one is silent             0/2`
-    private func headline(_ verdict: Verdict, _ check: Catalogue.Check?, _ namesWidth: Int) -> [StyledText] {
+    public func headline(_ verdict: Verdict, namesWidth: Int = 0) -> [StyledText] {
+        let check = catalogue.lesson(verdict.lesson)?.checks.first { $0.id == verdict.check }
         let look = Look(verdict.status)
         let of = check?.points ?? verdict.points
         let score =
@@ -99,7 +104,7 @@ public struct VerdictText: Sendable {
 
     private func calls(_ calls: [String], of verdict: Verdict, _ lesson: Catalogue.Lesson?) -> [StyledText] {
         guard !calls.isEmpty else { return [] }
-        return field(subject(verdict, lesson), calls.joined(separator: "\n"), .code)
+        return field(subject(verdict, lesson), calls.joined(separator: "\n"), .code, hanging: 2)
     }
 
     private func why(_ report: Report) -> [StyledText] {
@@ -160,11 +165,13 @@ public struct VerdictText: Sendable {
     private var labelWidth: Int { say("10", "8") == "10" ? 10 : 8 }
 
     /// `  label     text`, further lines under the text.
-    private func field(_ label: String, _ text: String, _ style: Style = .plain) -> [StyledText] {
+    private func field(
+        _ label: String, _ text: String, _ style: Style = .plain, hanging: Int = 0
+    ) -> [StyledText] {
         let start = 2 + max(labelWidth, displayWidth(label) + 2)
         var lines: [StyledText] = []
         for row in visibleLines(text) {
-            lines += StyledText(row, style).wrapped(to: width - start).map {
+            lines += StyledText(row, style).wrapped(to: width - start, hanging: hanging).map {
                 StyledText(String(repeating: " ", count: start)) + $0
             }
         }

@@ -68,5 +68,8 @@ public final class Terminal: @unchecked Sendable {
         put(frame)
     }
 
+    /// Empties the screen: something else has written on it.
+    public func clear() { put("\u{1b}[2J") }
+
     private func put(_ text: String) { writeAll(output, Array(text.utf8)) }
 }

@@ -8,6 +8,8 @@ public struct CourseProgress: Codable, Equatable, Sendable {
     public static let version = 1
 
     public var version = CourseProgress.version
+    /// Where the student was last: `04-tcp/uppercase-server`.
+    public var here: String?
     public var lessons: [String: LessonProgress] = [:]
 
     public struct LessonProgress: Codable, Equatable, Sendable {
@@ -53,12 +55,11 @@ public struct CourseProgress: Codable, Equatable, Sendable {
         return status == .passed || status == .skipped
     }
 
-    /// Where the student is: the first exercise that is not passed; nil if all are.
+    /// Where the student is: where they were last, or, if that is passed, the next exercise that is not; nil if all are.
     public func current(in catalogue: Catalogue) -> (lesson: Catalogue.Lesson, exercise: Catalogue.Exercise)? {
-        for lesson in catalogue.lessons {
-            if let exercise = lesson.exercises.first(where: { !passed($0, of: lesson) }) { return (lesson, exercise) }
-        }
-        return nil
+        let all = catalogue.lessons.flatMap { lesson in lesson.exercises.map { (lesson: lesson, exercise: $0) } }
+        let start = all.firstIndex { "\($0.lesson.slug)/\($0.exercise.id)" == here } ?? 0
+        return (all[start...] + all[..<start]).first { !passed($0.exercise, of: $0.lesson) }
     }
 
     public mutating func record(_ verdict: Verdict, at time: Date) {
