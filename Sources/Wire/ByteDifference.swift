@@ -1,8 +1,8 @@
 // Two byte strings beside each other, from shortly before they differ.
 import Course
 
-/// Lines that show where `got` departs from `expected`, 16 bytes a row, hex over text, with a caret under the first
-/// byte that differs. Empty if they are equal.
+/// Lines that show where `got` departs from `expected`, 10 bytes a row, hex beside text, with a caret under the
+/// first byte that differs. At most 68 columns, to stand indented in a report of 80. Empty if they are equal.
 ///
 ///     offset 0   expected  57 4f 52 4c 44     WORLD
 ///                got       77 6f 72 6c 64     world
@@ -13,7 +13,8 @@ public func byteDifference(expected: [UInt8], got: [UInt8]) -> [String] {
         zip(expected, got).enumerated().first { $0.element.0 != $0.element.1 }?.offset
         ?? min(expected.count, got.count)
     let start = max(0, first - 4)
-    let row = 16
+    let row = 10
+    let longest = min(row, max(expected.count, got.count) - start)
     let offset = say("offset \(start)", "偏移 \(start)")
     let labels = [say("expected", "应为"), say("got", "实为")]
     let margin = String(repeating: " ", count: width(offset) + 3)
@@ -22,7 +23,7 @@ public func byteDifference(expected: [UInt8], got: [UInt8]) -> [String] {
         let part = bytes.dropFirst(start).prefix(row)
         let digits = part.map(hex).joined(separator: " ")
         let text = part.map { (0x20...0x7e).contains($0) ? String(UnicodeScalar($0)) : "." }.joined()
-        let hexColumn = digits + String(repeating: " ", count: row * 3 - 1 - digits.count)
+        let hexColumn = digits + String(repeating: " ", count: longest * 3 - 1 - digits.count)
         let more = bytes.count > start + row ? " …" : ""
         return lead + label + String(repeating: " ", count: labelWidth - width(label)) + "  "
             + (part.isEmpty ? say("(nothing)", "（无）") : hexColumn + "  " + text + more)

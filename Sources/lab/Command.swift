@@ -30,10 +30,41 @@ struct Command: Sendable {
     }
 }
 
-/// In the order of the help.
-let allCommands: [Command] = [
-    .check, .list, .show, .hint, .trace, .solution, .diff, .reset, .progress, .doctor, .new, .lint, .help,
+/// The commands by who needs them, in the order of the help.
+let commandGroups: [(title: Text, commands: [Command])] = [
+    (
+        Text(en: "Learn", zh: "学习"),
+        [
+            .check,
+            .watch,
+            .list,
+            .show,
+            .hint,
+            .trace,
+            .solution,
+            .diff,
+            .reset,
+            .progress,
+        ]
+    ),
+    (
+        Text(en: "Teach", zh: "教学"),
+        [
+            .new,
+            .lint,
+        ]
+    ),
+    (
+        Text(en: "The lab itself", zh: "实验环境"),
+        [
+            .doctor,
+            .bench,
+            .help,
+        ]
+    ),
 ]
+
+let allCommands = commandGroups.flatMap(\.commands)
 
 /// The options that every command takes.
 let commonOptions = [

@@ -12,19 +12,21 @@ struct HelpText {
             StyledText("SocketLab", .strong)
                 + StyledText(say("  learn socket programming in Swift", "  用 Swift 学习套接字编程"), .quiet),
             StyledText(),
-            StyledText("  lab".padded(to: 14), .code)
-                + StyledText(say("where you are, and checks at every save", "看看进行到哪里，每次保存自动检查")),
         ]
-        for command in allCommands where !command.isHidden {
-            lines += row("lab \(command.name)", command.summary.description, 14)
+        lines += row("lab", say("where you are, and checks at every save", "看看进行到哪里，每次保存自动检查"), 18)
+        for group in commandGroups {
+            lines += [StyledText(), StyledText(group.title.description, .strong)]
+            for command in group.commands where !command.isHidden {
+                lines += row("lab \(command.name)", command.summary.description, 18)
+            }
         }
         lines += [StyledText(), StyledText(say("Options of all commands", "所有命令都有的选项"), .strong)]
-        for option in commonOptions { lines += row(spelling(option), option.summary.description, 20) }
-        lines += row("--version", say("the lab's version", "版本"), 20)
+        for option in commonOptions { lines += row(spelling(option), option.summary.description, 24) }
+        lines += row("--version", say("the lab's version", "版本"), 24)
         lines += [StyledText(), StyledText(say("Start with", "从这里开始"), .strong)]
-        lines += row("lab show 01", say("read the first lesson", "阅读第一课"), 20)
-        lines += row("lab check 01", say("check what you wrote", "检查你写的代码"), 20)
-        lines += row("lab help check", say("more about a command", "了解一个命令"), 20)
+        lines += row("lab show 01", say("read the first lesson", "阅读第一课"), 18)
+        lines += row("lab check 01", say("check what you wrote", "检查你写的代码"), 18)
+        lines += row("lab help check", say("more about a command", "了解一个命令"), 18)
         return lines
     }
 

@@ -19,12 +19,36 @@ public struct Build: Sendable {
 
     /// `swift build --product Lesson04`
     public func lesson(_ lesson: Catalogue.Lesson, stop: Stop? = nil) throws(CommandError) -> Outcome {
-        try outcome(of: run(["--product", "Lesson" + lesson.number], stop: stop), lesson, stop)
+        let quick = QuickBuild(workspace: workspace, lesson: lesson)
+        if let result = try quick.run(stop: stop) { return outcome(of: result, lesson, stop) }
+        if stop?.isStopped == true { return .stopped }
+        let fingerprint = quick.fingerprint()
+        quick.forget()
+        let result = try run(["--product", "Lesson" + lesson.number], stop: stop)
+        if result.succeeded { quick.remember(fingerprint) }
+        return outcome(of: result, lesson, stop)
     }
 
     private func run(_ arguments: [String], stop: Stop?) throws(CommandError) -> Subprocess.Result {
         try Subprocess.run(
-            "swift", ["build", "--package-path", workspace.root.path] + arguments, mergesErrors: true, stop: stop)
+            "swift", ["build", "--package-path", workspace.root.path] + arguments, mergesErrors: true,
+            environment: Build.environment(), stop: stop)
+    }
+
+    /// SwiftPM compiles Package.swift again, for half a second, whenever any variable differs from last time. So it gets
+    /// only those that a compiler cares for, and not `TERM`, `SHLVL` or a `TMPDIR` of our own.
+    static func environment(
+        _ all: [String: String] = ProcessInfo.processInfo.environment, temporary: String? = TemporaryFolder.before
+    ) -> [String: String] {
+        let names: Set = [
+            "PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "SDKROOT", "DEVELOPER_DIR", "TOOLCHAINS",
+            "LD_LIBRARY_PATH", "LIBRARY_PATH", "CPATH", "C_INCLUDE_PATH", "PKG_CONFIG_PATH", "CC", "CXX",
+            "XDG_CACHE_HOME",
+            "XDG_CONFIG_HOME",
+        ]
+        var kept = all.filter { names.contains($0.key) || $0.key.hasPrefix("SWIFT") }
+        kept["TMPDIR"] = temporary
+        return kept
     }
 
     private func outcome(of result: Subprocess.Result, _ lesson: Catalogue.Lesson, _ stop: Stop?) -> Outcome {

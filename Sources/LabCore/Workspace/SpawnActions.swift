@@ -10,6 +10,8 @@ struct SpawnActions {
     }
 
     private var actions: [Action] = []
+    /// Nil: ours.
+    var environment: [String: String]?
 
     mutating func open(_ descriptor: Int32, _ path: String, _ flags: Int32) {
         actions.append(.open(descriptor, path, flags))
@@ -46,8 +48,13 @@ struct SpawnActions {
 
         var words = ([program] + arguments).map { strdup($0) } + [nil]
         defer { for word in words { free(word) } }
+        var variables = environment.map { $0.map { strdup("\($0.key)=\($0.value)") } + [nil] } ?? []
+        defer { for variable in variables { free(variable) } }
         var process: pid_t = 0
-        let code = posix_spawnp(&process, program, &fileActions, &attributes, &words, environ)
+        let code =
+            environment == nil
+            ? posix_spawnp(&process, program, &fileActions, &attributes, &words, environ)
+            : posix_spawnp(&process, program, &fileActions, &attributes, &words, &variables)
         guard code == 0 else {
             throw .failure(
                 say("\(program) cannot be run: \(errorText(code)).", "运行不了 \(program)：\(errorText(code))。"))

@@ -19,15 +19,24 @@ public struct Subprocess {
     /// Runs `program`, found in PATH, in a process group of its own, which an interrupt or `stop` ends.
     ///
     /// - Parameter mergesErrors: standard error goes where standard output goes.
+    /// - Parameter folder: its current folder; nil: ours.
+    /// - Parameter environment: its environment; nil: ours.
     /// - Parameter line: called with each line of the output as it comes.
     /// - Throws: a failure if the program is not there.
     public static func run(
         _ program: String, _ arguments: [String], mergesErrors: Bool = false,
-        stop: Stop? = nil, line: ((String) -> Void)? = nil
+        folder: URL? = nil, environment: [String: String]? = nil, stop: Stop? = nil, line: ((String) -> Void)? = nil
     ) throws(CommandError) -> Result {
+        var (program, arguments) = (program, arguments)
+        if let folder {
+            // posix_spawn has no portable way to change it.
+            arguments = ["-c", "cd \"$0\" && exec \"$@\"", folder.path, program] + arguments
+            program = "sh"
+        }
         let output = try Pipe.make()
         let errors = mergesErrors ? nil : try Pipe.make()
         var actions = SpawnActions()
+        actions.environment = environment
         actions.open(STDIN_FILENO, "/dev/null", O_RDONLY)
         actions.duplicate(output.writer, to: STDOUT_FILENO)
         actions.duplicate(errors?.writer ?? output.writer, to: STDERR_FILENO)
@@ -51,6 +60,18 @@ public struct Subprocess {
         var collector = Collector(line: line)
         collector.drain(output.reader, errors?.reader)
         return Result(status: wait(for: process), output: collector.output, errors: collector.errors)
+    }
+
+    /// Runs a program to its end, its output where ours goes, in a process group of its own: it cannot read the keyboard.
+    public static func runBeside(_ program: String, _ arguments: [String], stop: Stop) throws(CommandError) {
+        var actions = SpawnActions()
+        actions.open(STDIN_FILENO, "/dev/null", O_RDONLY)
+        let process = try actions.spawn(program, arguments, group: true)
+        let cleanup = Interrupts.add { kill(-process, SIGTERM) }
+        defer { Interrupts.remove(cleanup) }
+        stop.attach(process)
+        defer { stop.detach(process) }
+        _ = wait(for: process)
     }
 
     /// Runs a shell command on the terminal, for a person: a pager, an editor. Ctrl-C is for it meanwhile, not for the lab.

@@ -3,6 +3,9 @@ import Foundation
 import Sockets
 
 public enum TemporaryFolder {
+    /// What `TMPDIR` was.
+    nonisolated(unsafe) static private(set) var before: String? = getenv("TMPDIR").map { String(cString: $0) }
+
     /// Lets `TMPDIR` be a folder of this process's own from now on. Call it before other threads start.
     ///
     /// - Returns: call it at the end: removes the folder and what is in it.
@@ -10,6 +13,7 @@ public enum TemporaryFolder {
         var template = Array((FileManager.default.temporaryDirectory.path + "/lab-XXXXXX").utf8CString)
         guard mkdtemp(&template) != nil else { return {} }
         let folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        before = getenv("TMPDIR").map { String(cString: $0) }
         setenv("TMPDIR", folder, 1)
         let remove: @Sendable () -> Void = { try? FileManager.default.removeItem(atPath: folder) }
         let cleanup = Interrupts.add(remove)

@@ -1,0 +1,81 @@
+import Course
+import Foundation
+import LabCore
+
+extension Command {
+    static let bench = Command(
+        name: "bench",
+        usage: ["edit [LESSON [EXERCISE]]"],
+        summary: Text(en: "how long from a save to a verdict", zh: "从保存到结果要多久"),
+        details: Text(
+            en:
+                "`lab bench edit` saves a file, builds, and judges one check, and compares that with a bare swiftc on the same "
+                + "file, in one run. It ends with 1 if the ratio is over 3. It works on a copy in .lab/bench; your files stay "
+                + "as they are.",
+            zh: "`lab bench edit` 保存一个文件、编译并评一项检查，与同一次运行中单独用 swiftc 编译同一文件比较。比值超过 3 时退出码为 1。"
+                + "它在 .lab/bench 的副本里进行，不动你的文件。"),
+        options: [
+            OptionSpecification("--json", "as JSON", "以 JSON 输出"),
+            OptionSpecification("--rounds", value: "N", "how often; the medians count (default 7)", "轮数，取中位数（默认 7）"),
+        ],
+        examples: [Example("lab bench edit", "lesson 03's upper-case server", "用第 03 课的大写服务器")],
+        words: 1...3
+    ) { invocation in
+        guard invocation.words.first == "edit" else {
+            throw CommandError.usage(
+                say("What to measure? lab bench edit", "测什么？lab bench edit"))
+        }
+        guard let rounds = Int(invocation.arguments.options["--rounds"] ?? "7"), (1...1000).contains(rounds) else {
+            throw CommandError.usage(say("--rounds takes a number from 1 to 1000.", "--rounds 要 1 到 1000 的数。"))
+        }
+        let workspace = try invocation.workspace()
+        let catalogue = try workspace.catalogue()
+        let lesson = try catalogue.find(lesson: invocation.words.dropFirst().first ?? "03")
+        let exercise =
+            try invocation.words.dropFirst(2).first.map { try lesson.find(exercise: $0) } ?? lesson.exercises.first
+        guard let exercise, let check = exercise.checks.first, let executable = executablePath() else {
+            throw CommandError.failure(say("Lesson \(lesson.slug) has no checks.", "\(lesson.slug) 没有检查。"))
+        }
+
+        let activity = Activity(invocation.console)
+        defer { activity.end() }
+        let copy = try workspace.copy(to: workspace.state.appendingPathComponent("bench"))
+        let bench = EditBench(copy: copy, lesson: lesson, exercise: exercise, check: check, executable: executable)
+        let result = try bench.run(rounds: rounds, stage: { activity.now($0) })
+        activity.end()
+
+        if invocation.has("--json") {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = .sortedKeys
+            invocation.console.print(String(decoding: try encoder.encode(result), as: UTF8.self))
+        } else {
+            invocation.console.print(lines(result, "\(lesson.number) \(exercise.id) \(check.id)"))
+        }
+        return result.ratio <= result.most ? .success : .notPassed
+    }
+
+    private static func lines(_ result: EditBench.Result, _ what: String) -> [StyledText] {
+        let good = result.ratio <= result.most
+        let rows = [
+            (say("save to verdict", "保存到结果"), hundredths(result.check) + " s", "lab check \(what)"),
+            (
+                say("bare swiftc", "单独 swiftc"), hundredths(result.compiler) + " s",
+                say("compile and link the same file", "编译并链接同一文件")
+            ),
+            (
+                say("ratio", "比值"), hundredths(result.ratio),
+                say("at most \(hundredths(result.most))", "最多 \(hundredths(result.most))")
+            ),
+        ]
+        return rows.enumerated().map { index, row in
+            let mark = index < 2 ? StyledText("  ") : StyledText(good ? "✔ " : "✘ ", good ? .good : .bad)
+            return mark + StyledText(row.0.padded(to: 18)) + StyledText(row.1.leftPadded(to: 8), .strong)
+                + StyledText("   " + row.2, .quiet)
+        }
+    }
+
+    private static func hundredths(_ value: Double) -> String {
+        let scaled = Int((value * 100).rounded())
+        return "\(scaled / 100)." + (scaled % 100 < 10 ? "0" : "") + "\(scaled % 100)"
+    }
+}
