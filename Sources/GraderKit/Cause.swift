@@ -178,18 +178,17 @@ extension Cause {
         return again ? nil : call.callText
     }
 
-    /// The rest of a send that took only a part was never sent.
+    /// The rest of a send that took only a part was never sent: nothing was sent after it, or something else was.
     public static let shortSend = Cause("short-send-ignored") { evidence in
-        for call in evidence.timeline.calls.reversed() where call.isSend && call.result > 0 && call.result < call.length
-        {
-            let rest = evidence.timeline.calls.contains {
-                $0.isSend && $0.descriptor == call.descriptor && $0.entered > call.entered
-            }
-            if !rest {
-                return say(
-                    "\(call.name) took \(call.result) of \(call.length) bytes",
-                    "\(call.name) 只接受了 \(call.length) 字节中的 \(call.result) 字节")
-            }
+        let calls = evidence.timeline.calls
+        for (index, call) in calls.enumerated().reversed()
+        where call.isSend && call.result > 0 && call.result < call.length {
+            let next = calls[(index + 1)...].first { $0.isSend && $0.descriptor == call.descriptor }
+            let rest = call.data.dropFirst(Int(call.result))
+            if let next, zip(next.data, rest).allSatisfy({ $0 == $1 }) { continue }
+            return say(
+                "\(call.name) took \(call.result) of \(call.length) bytes",
+                "\(call.name) 只接受了 \(call.length) 字节中的 \(call.result) 字节")
         }
         return nil
     }

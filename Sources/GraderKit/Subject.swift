@@ -239,7 +239,11 @@ public final class Subject: @unchecked Sendable {
         }
     }
 
-    public var timeline: Timeline { locked { timelineSoFar } }
+    /// What it has done so far, with everything that it did before this was asked.
+    public var timeline: Timeline {
+        catchUp()
+        return locked { timelineSoFar }
+    }
     public var output: Output { locked { outputSoFar } }
     public var reachedTodo: Place? { locked { place } }
     public var hasEnded: Ending? { locked { ending } }

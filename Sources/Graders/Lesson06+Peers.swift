@@ -52,6 +52,11 @@ extension Trial {
     func expect(_ call: PendingCall, throws code: Int32) throws {
         let outcome = try call.outcome()
         if case .threw("SocketError", _, code, _) = outcome { return }
+        if case .returned = outcome {
+            throw Failure(
+                expected: say("it throws SocketError \(errorName(code))", "抛出 SocketError \(errorName(code))"),
+                got: say("it returned a descriptor, which is not connected", "返回了一个描述符，但它并没有连上"))
+        }
         throw Failure(
             expected: say("it throws SocketError \(errorName(code))", "抛出 SocketError \(errorName(code))"),
             got: outcome.text)

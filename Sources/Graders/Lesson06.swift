@@ -35,7 +35,7 @@ private let selectServerChecks: [Check] =
             for client in clients.reversed() { try uppercaseExchange.run(client) }
             try trial.expectOneThread(server)
         },
-        Check("select-crowd", suspects: [.mainThreadBlocked]) { trial in
+        Check("select-crowd", suspects: [.smallBacklog, .mainThreadBlocked]) { trial in
             let server = try trial.serve("select-server")
             let crowd = try server.crowd(500)
             for _ in 0..<3 {
@@ -100,7 +100,7 @@ private let selectServerChecks: [Check] =
             try early.expect("STILL THERE?")
             try uppercaseExchange.runOnce(server)
         },
-        Check("select-full-table", suspects: [.spinsOnFullTable]) { trial in
+        Check("select-full-table", suspects: [.acceptErrorEndedServer, .spinsOnFullTable]) { trial in
             let server = try trial.serve("select-server", descriptorLimit: 40)
             let clients = try (0..<60).map { _ in try server.connect() }
             try uppercaseExchange.run(clients[0])
@@ -182,7 +182,7 @@ private let connectWithTimeoutChecks: [Check] = [
         _ = try listener.accept(from: call)
         _ = try call.value()
     },
-    Check("connect-leaves-nothing") { trial in
+    Check("connect-leaves-nothing", suspects: [.connectionLeak, .noSocketError]) { trial in
         let nobody = try trial.boundStream()
         let process = try trial.launch(descriptorLimit: 32)
         for _ in 0..<50 {
@@ -213,7 +213,7 @@ private let duplexChatChecks: [Check] = [
         try chat.screen.expect("yes\n")
         try chat.finish()
     },
-    Check("duplex-bytes") { trial in
+    Check("duplex-bytes", suspects: [.shortSend, .blockedOnOne]) { trial in
         let chat = try trial.beginChat(plan: .most(7, each: .receive) + .most(5, each: .send))
         let typed = trial.random.bytes(3000)
         let shown = trial.random.bytes(3000)
@@ -223,7 +223,7 @@ private let duplexChatChecks: [Check] = [
         try chat.screen.expect(shown)
         try chat.finish()
     },
-    Check("duplex-half-close") { trial in
+    Check("duplex-half-close", suspects: [.blockedOnOne]) { trial in
         let chat = try trial.beginChat()
         try chat.keyboard.send("last words")
         chat.keyboard.halfClose()
@@ -235,7 +235,7 @@ private let duplexChatChecks: [Check] = [
         chat.peer.halfClose()
         _ = try chat.call.value()
     },
-    Check("duplex-peer-leaves") { trial in
+    Check("duplex-peer-leaves", suspects: [.blockedOnOne]) { trial in
         let chat = try trial.beginChat()
         try chat.peer.send("bye")
         chat.peer.halfClose()
@@ -271,7 +271,7 @@ private let duplexChatChecks: [Check] = [
         chat.peer.halfClose()
         _ = try chat.call.value()
     },
-    Check("duplex-one-thread") { trial in
+    Check("duplex-one-thread", suspects: [.blockedOnOne]) { trial in
         let chat = try trial.beginChat()
         try chat.peer.send("a")
         try chat.screen.expect("a")
