@@ -35,6 +35,8 @@ public struct Evidence: Sendable {
     /// CPU time over wall time since the process began, 1 is one core.
     public var load: Double
     public var output: Subject.Output
+    /// How many TCP connections the check had with its programs.
+    public var connections: Int
     /// When the evidence was taken (ns).
     public var now: UInt64
 }
@@ -115,7 +117,7 @@ extension Cause {
 
     /// A receive on a connection that has nothing to say, while others wait.
     public static let blockedInReceive = Cause("blocked-in-recv") { evidence in
-        guard
+        guard evidence.connections > 1,
             let call = evidence.timeline.blocked.last(where: {
                 $0.isReceive && evidence.timeline.accepted($0.descriptor)
             })

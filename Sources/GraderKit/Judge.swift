@@ -114,7 +114,8 @@ public struct Judge: Sendable {
         let evidence = Evidence(
             failure: failure, timeline: timeline, asked: subject.asked, ending: subject.hasEnded,
             returned: subject.serverStopped?.outcome,
-            load: Double(subject.hasEnded?.cpu ?? subject.cpuTime) / max(wall, 1), output: subject.output, now: time)
+            load: Double(subject.hasEnded?.cpu ?? subject.cpuTime) / max(wall, 1), output: subject.output,
+            connections: trial.connections, now: time)
         if failure.got.isEmpty { failure.got = evidence.endingText }
         var report = Report(
             expected: failure.expected, got: failure.got, difference: failure.difference,

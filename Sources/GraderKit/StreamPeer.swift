@@ -95,8 +95,12 @@ public final class StreamPeer {
     /// Sends what fits in now and returns how much that was: for peers that are not meant to be read.
     public func sendWhatFits(_ bytes: [UInt8]) throws -> Int {
         let count = bytes.withUnsafeBytes { Sockets.send(descriptor, $0.baseAddress, $0.count, MSG_NOSIGNAL) }
-        if count < 0 && (errno == EAGAIN || errno == EINTR) { return 0 }
-        return try check("send", count)
+        if count >= 0 { return count }
+        let code = errno
+        if code == EAGAIN || code == EINTR { return 0 }
+        throw Failure(
+            expected: say("\(name) stays open", "\(name)保持连接"),
+            got: say("the connection is broken: ", "连接断开：") + errorText(code))
     }
 
     /// Sends of `bytes` as much as goes in until the program stops taking any: a peer that asks and never reads. Ends when

@@ -16,7 +16,7 @@ public final class Trial {
     private(set) var subjects: [Subject] = []
     private(set) var notes: [TraceLine] = []
     private var functions: Subject?
-    private var connections = 0
+    private(set) var connections = 0
     private var leftOpen: [Int32] = []
     private let leaving = NSLock()
 
