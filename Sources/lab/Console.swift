@@ -37,7 +37,11 @@ struct Console: Sendable {
 
     /// A notice or an error, after `lab: `.
     func complain(_ message: String) {
-        Console.put(STDERR_FILENO, "lab: " + visibleLines(message).joined(separator: "\n     ") + "\n")
+        let width = errorIsTerminal ? Terminal.size(STDERR_FILENO)?.columns ?? 80 : Int.max
+        let lines = visibleLines(message).enumerated().flatMap { index, line in
+            StyledText((index == 0 ? "lab: " : "     ") + line).wrapped(to: width, hanging: 5)
+        }
+        Console.put(STDERR_FILENO, lines.map { $0.plain + "\n" }.joined())
     }
 
     private func write(_ text: String) {

@@ -41,13 +41,23 @@ extension Catalogue {
 
     private func unknown(_ word: String) -> CommandError {
         let names = lessons.flatMap { lesson in
-            [lesson.slug] + lesson.exercises.map(\.id) + lesson.checks.map(\.id)
+            [lesson.slug, lesson.topic] + lesson.exercises.map(\.id) + lesson.checks.map(\.id)
         }
         return .usage(
             say(
                 "There is no lesson, exercise or check \(word).", "没有叫 \(word) 的课、练习或检查。")
                 + (nearest(to: word, among: names).map { say(" Did you mean \($0)?", "是不是想用 \($0)？") }
                     ?? say(" `lab list` shows all lessons.", "`lab list` 列出所有课程。")))
+    }
+}
+
+extension Catalogue {
+    /// Where something is taught, as the catalogue writes it: a heading's anchor in the lesson itself, `many-clients`, or
+    /// in another one, `04#many-clients`.
+    public func place(_ read: String, in lesson: Lesson) -> (lesson: Lesson, anchor: String) {
+        let parts = read.split(separator: "#", maxSplits: 1).map(String.init)
+        guard parts.count == 2 else { return (lesson, read) }
+        return (self.lesson(parts[0]) ?? lesson, parts[1])
     }
 }
 

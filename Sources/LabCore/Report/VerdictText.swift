@@ -140,16 +140,9 @@ public struct VerdictText: Sendable {
     }
 
     private func reading(_ report: Report, _ lesson: Catalogue.Lesson, _ check: Catalogue.Check) -> String {
-        var lesson = lesson
-        var anchor = check.read
-        // A cause that another lesson teaches: `04#many-clients`.
-        if let place = report.cause.flatMap({ catalogue.causes[$0] })?.read {
-            let parts = place.split(separator: "#", maxSplits: 1).map(String.init)
-            if parts.count == 2, let other = catalogue.lesson(parts[0]) {
-                lesson = other
-                anchor = parts[1]
-            }
-        }
+        // A cause that another lesson teaches comes before the check's own place.
+        let read = report.cause.flatMap { catalogue.causes[$0]?.read } ?? check.read
+        let (lesson, anchor) = catalogue.place(read, in: lesson)
         return workspace.relative(workspace.text(of: lesson, in: Language.current)) + "#" + anchor
     }
 

@@ -49,22 +49,28 @@ public struct Stubs: Sendable {
                 "找不到 \(path) 的原始文件：这个目录没有它的 git 历史，.lab/stubs 里也没有副本。请重新下载 SocketLab，从中复制该文件。"))
     }
 
+    public enum Outcome: Sendable {
+        /// There was nothing to do.
+        case wasStub
+        /// `kept`: where the student's version is now; nil if there was none.
+        case restored(Source, kept: URL?)
+    }
+
     /// Puts the stub back. What was there is kept beside it as `FILE.mine-1`, `-2`, …
     ///
-    /// - Returns: where the student's version is now; nil if there was none, or it was the stub itself.
-    public func reset(_ exercise: Catalogue.Exercise, of lesson: Catalogue.Lesson) throws(CommandError) -> (
-        kept: URL?, source: Source
-    ) {
+    public func reset(
+        _ exercise: Catalogue.Exercise, of lesson: Catalogue.Lesson
+    ) throws(CommandError) -> Outcome {
         let file = workspace.file(exercise, of: lesson)
         let (text, source) = try stub(of: exercise, in: lesson)
         guard let mine = try? Data(contentsOf: file) else {
             try writeAtomically(Data(text.utf8), to: file)
-            return (nil, source)
+            return .restored(source, kept: nil)
         }
-        if mine == Data(text.utf8) { return (nil, source) }
+        if mine == Data(text.utf8) { return .wasStub }
         let kept = try keepMine(mine, file)
         try writeAtomically(Data(text.utf8), to: file)
-        return (kept, source)
+        return .restored(source, kept: kept)
     }
 
     private func keepMine(_ mine: Data, _ file: URL) throws(CommandError) -> URL {

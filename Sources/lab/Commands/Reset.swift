@@ -20,13 +20,18 @@ extension Command {
         var seen: Set<String> = []
         for exercise in exercises where seen.insert(exercise.file).inserted {
             let path = workspace.relative(workspace.file(exercise, of: lesson))
-            let (kept, source) = try Stubs(workspace).reset(exercise, of: lesson)
-            var line = StyledText("✔ ", .good) + StyledText(path)
-            line += StyledText("  " + source.text, .quiet)
-            invocation.console.print(line.wrapped(to: invocation.console.width, hanging: 4))
-            if let kept {
+            let width = invocation.console.width
+            switch try Stubs(workspace).reset(exercise, of: lesson) {
+            case .wasStub:
+                let text = say("is the stub already", "本来就是原始文件")
+                invocation.console.print(
+                    (StyledText("– \(path)  ") + StyledText(text, .quiet)).wrapped(to: width, hanging: 4))
+            case .restored(let source, let kept):
+                let line = StyledText("✔ ", .good) + StyledText(path) + StyledText("  " + source.text, .quiet)
+                invocation.console.print(line.wrapped(to: width, hanging: 4))
+                guard let kept else { continue }
                 let text = say("yours is kept as ", "你的保留为 ") + workspace.relative(kept)
-                invocation.console.print(StyledText("  " + text, .quiet))
+                invocation.console.print(StyledText("  " + text, .quiet).wrapped(to: width, hanging: 4))
             }
         }
         return .success

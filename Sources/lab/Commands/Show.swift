@@ -26,14 +26,19 @@ extension Command {
             let folder = parts[0].split(separator: "/").first { $0 != "Lessons" } ?? parts[0]
             invocation.arguments.words = [String(folder), String(parts[1])]
         }
-        let (workspace, _, lesson) = try invocation.lesson()
+        let (workspace, catalogue, own) = try invocation.lesson()
+        var lesson = own
+        var section = invocation.words.dropFirst().first
+        if let check = lesson.checks.first(where: { $0.id == section }) {
+            (lesson, section) = catalogue.place(check.read, in: lesson)
+        }
         let file = workspace.text(of: lesson, in: Language.current)
         guard let source = try? String(contentsOf: file, encoding: .utf8) else {
             throw CommandError.failure(
                 say("\(workspace.relative(file)) cannot be read.", "读不了 \(workspace.relative(file))。"))
         }
         var text = Markdown(source)
-        if invocation.words.count > 1 { text = try section(invocation.words[1], of: text, lesson) }
+        if let section { text = try self.section(section, of: text, lesson) }
         let console = invocation.console
         let lines = MarkdownText(width: console.width, color: console.color).lines(text)
         let page = lines.map { $0.rendered(color: console.color) + "\n" }.joined()
@@ -44,8 +49,7 @@ extension Command {
     private static func section(
         _ word: String, of text: Markdown, _ lesson: Catalogue.Lesson
     ) throws(CommandError) -> Markdown {
-        let anchor = lesson.checks.first { $0.id == word }?.read ?? word
-        if let section = text.section(anchor) { return section }
+        if let section = text.section(word) { return section }
         let names = text.anchors
         throw .usage(
             say("Lesson \(lesson.number) has no section \(word).", "第 \(lesson.number) 课没有 \(word) 这一节。")

@@ -193,7 +193,10 @@ final class Walk {
     }
 
     private func showText() {
-        let file = workspace.text(of: state.lesson, in: Language.current)
+        // Where the selected check is taught.
+        let check = state.exercise.checks.first { $0.id == state.selected }
+        let (lesson, anchor) = state.catalogue.place(check?.read ?? "", in: state.lesson)
+        let file = workspace.text(of: lesson, in: Language.current)
         guard let source = try? String(contentsOf: file, encoding: .utf8) else {
             state.notice = say("\(workspace.relative(file)) cannot be read.", "读不了 \(workspace.relative(file))。")
             return
@@ -202,9 +205,7 @@ final class Walk {
         let renderer = MarkdownText(width: width, color: console.color)
         let text = Markdown(source)
         let lines = renderer.lines(text)
-        // Where the selected check is taught.
-        let anchor = state.exercise.checks.first { $0.id == state.selected }?.read
-        let rest = anchor.flatMap { text.from($0) }.map { renderer.lines($0).count } ?? lines.count
+        let rest = text.from(anchor).map { renderer.lines($0).count } ?? lines.count
         state.open(workspace.relative(file), lines, at: max(0, lines.count - rest))
     }
 
