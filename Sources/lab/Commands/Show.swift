@@ -38,7 +38,7 @@ extension Command {
                 say("\(workspace.relative(file)) cannot be read.", "读不了 \(workspace.relative(file))。"))
         }
         var text = Markdown(source)
-        if let section { text = try self.section(section, of: text, lesson) }
+        if let section { text = try part(section, of: text, lesson) }
         let console = invocation.console
         let lines = MarkdownText(width: console.width, color: console.color).lines(text)
         let page = lines.map { $0.rendered(color: console.color) + "\n" }.joined()
@@ -46,7 +46,7 @@ extension Command {
         return .success
     }
 
-    private static func section(
+    private static func part(
         _ word: String, of text: Markdown, _ lesson: Catalogue.Lesson
     ) throws(CommandError) -> Markdown {
         if let section = text.section(word) { return section }
