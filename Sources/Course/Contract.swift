@@ -1,3 +1,5 @@
+import Foundation
+
 /// What a lesson asks a student to write: a struct of closures, one a function (`Lesson04`). The exercise's
 /// `main.swift` fills it from the student's functions, `Solutions/04-tcp` from the reference; the compiler checks
 /// that both fit. `entries` says how each closure is reached from outside the process.
@@ -30,7 +32,7 @@ public struct Entry {
 }
 
 /// What crosses between the grader and a lesson process.
-public indirect enum Value: Codable, Equatable, Sendable {
+public indirect enum Value: Equatable, Sendable {
     case none
     case bool(Bool)
     case int(Int)
@@ -47,6 +49,52 @@ public indirect enum Value: Codable, Equatable, Sendable {
     case passed(Int32)
     /// What a `.socket` or `.passed` argument has become by the time that a function sees it.
     case descriptor(Int32)
+}
+
+// Bytes go as base64, so that a megabyte of them takes milliseconds; an array of a million numbers takes a second.
+extension Value: Codable {
+    private enum Kind: String, Codable {
+        case none, bool, int, unsigned, bytes, string, list, socket, passed, descriptor
+    }
+
+    public init(from decoder: any Decoder) throws {
+        var parts = try decoder.unkeyedContainer()
+        switch try parts.decode(Kind.self) {
+        case .none: self = .none
+        case .bool: self = .bool(try parts.decode(Bool.self))
+        case .int: self = .int(try parts.decode(Int.self))
+        case .unsigned: self = .unsigned(try parts.decode(UInt64.self))
+        case .bytes: self = .bytes(Array(try parts.decode(Data.self)))
+        case .string: self = .string(try parts.decode(String.self))
+        case .list: self = .list(try parts.decode([Value].self))
+        case .socket:
+            self = .socket(type: try parts.decode(Int32.self), address: Array(try parts.decode(Data.self)))
+        case .passed: self = .passed(try parts.decode(Int32.self))
+        case .descriptor: self = .descriptor(try parts.decode(Int32.self))
+        }
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var parts = encoder.unkeyedContainer()
+        func put<Content: Encodable>(_ kind: Kind, _ content: Content) throws {
+            try parts.encode(kind)
+            try parts.encode(content)
+        }
+        switch self {
+        case .none: try parts.encode(Kind.none)
+        case .bool(let value): try put(.bool, value)
+        case .int(let value): try put(.int, value)
+        case .unsigned(let value): try put(.unsigned, value)
+        case .bytes(let value): try put(.bytes, Data(value))
+        case .string(let value): try put(.string, value)
+        case .list(let values): try put(.list, values)
+        case .socket(let type, let address):
+            try put(.socket, type)
+            try parts.encode(Data(address))
+        case .passed(let value): try put(.passed, value)
+        case .descriptor(let value): try put(.descriptor, value)
+        }
+    }
 }
 
 /// A grader that calls a function with arguments of the wrong kind: a mistake in the lab, not the student's.

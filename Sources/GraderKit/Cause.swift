@@ -171,13 +171,18 @@ extension Cause {
             && evidence.timeline.count("listen") == 0
     }
 
-    /// `EINTR` came back and the program gave up instead of calling again.
+    /// `EINTR` came back and the program gave up instead of calling again (or, after `connect`, waiting for it).
     public static let interruptedCall = Cause("eintr-not-retried") { evidence in
-        let timeline = evidence.timeline
-        guard let index = timeline.calls.lastIndex(where: { $0.failed && $0.error == EINTR }) else { return nil }
-        let call = timeline.calls[index]
-        let again = timeline.calls[(index + 1)...].contains { $0.name == call.name && $0.descriptor == call.descriptor }
-        return again ? nil : call.callText
+        let calls = evidence.timeline.calls
+        for index in calls.indices.reversed() where calls[index].failed && calls[index].error == EINTR {
+            let call = calls[index]
+            let again = calls[(index + 1)...].contains { later in
+                later.name == call.name && later.descriptor == call.descriptor
+                    || call.name == "connect" && later.isWait
+            }
+            if !again { return call.callText }
+        }
+        return nil
     }
 
     /// The rest of a send that took only a part was never sent: nothing was sent after it, or something else was.
@@ -197,9 +202,12 @@ extension Cause {
 
     /// Busy without getting anywhere.
     public static let spinning = Cause("spinning") { evidence in
-        guard evidence.load > 0.5, let most = evidence.timeline.counts.max(by: { $0.value < $1.value }),
-            most.value > 1000
-        else { return nil }
+        guard let most = evidence.timeline.counts.max(by: { $0.value < $1.value }), most.value > 1000 else {
+            return nil
+        }
+        // On a busy machine it may get little CPU, and calls thousands of times a second all the same.
+        let seconds = Double(evidence.now - evidence.timeline.start) / 1e9
+        guard evidence.load > 0.5 || Double(most.value) > 2000 * max(seconds, 1) else { return nil }
         return say("\(most.key) was called \(most.value) times", "\(most.key) 被调用了 \(most.value) 次")
     }
 

@@ -293,10 +293,15 @@ public final class StreamListener {
             case EAGAIN: break
             default: throw SocketError("accept", errno)
             }
-            switch awaitReadiness(of: descriptor, Int32(POLLIN), until: deadline, or: call.subject.interruption) {
+            let readiness = awaitReadiness(
+                of: descriptor, Int32(POLLIN), until: deadline, or: call.subject.interruption,
+                answered: call.subject.answered)
+            switch readiness {
             case .ready: continue
             case .late: throw Failure(expected: expected, got: say("it did not", "没有连接"))
-            case .programEnded: throw ProgramEnded(expected: expected)
+            case .programEnded:
+                guard call.subject.hasAnswered else { throw ProgramEnded(expected: expected) }
+                throw Failure(expected: expected, got: try call.outcome().text)
             }
         }
     }
@@ -305,7 +310,7 @@ public final class StreamListener {
 extension Trial {
     /// A TCP server of the grader's, for the program to connect to.
     ///
-    /// - Parameter smallBuffers: between the program and its connections lie less than 256 KiB each way.
+    /// - Parameter smallBuffers: a program that sends has to wait after about 100 KB that are not read, not after megabytes.
     public func listen(host: String = "127.0.0.1", backlog: Int32 = 128, smallBuffers: Bool = false) throws
         -> StreamListener
     {
@@ -313,9 +318,11 @@ extension Trial {
     }
 }
 
-/// Between two programs on loopback lie 4 MB of buffers and more: they grow with the segment size, and loopback's is 64 KB.
-/// With the segments of a real network they stay below 256 KiB each way, so that a check need not move megabytes to make
-/// a sender wait. Set before connect or listen: the segment size is agreed on in the handshake.
+/// On loopback a sender need not wait before 4 MB lie unread: its buffer grows with the segment size, and loopback's is
+/// 64 KB. With the segments of a real network, and a small window on our side, the program's send has to wait after about
+/// 100 KB, so that a check need not move megabytes. The other way its own receive buffer, which nobody but the program can
+/// limit, grows to 1.3 MB before our send has to wait. Set before connect or listen: the segment size is agreed on in the
+/// handshake.
 private func shrinkBuffers(_ descriptor: Int32) {
     var segment: Int32 = 536
     var window: Int32 = 4096

@@ -145,7 +145,7 @@ public struct Server {
 
     /// A TCP client that is connected to it.
     ///
-    /// - Parameter smallBuffers: less than 256 KiB lie between the two, each way.
+    /// - Parameter smallBuffers: the server's send has to wait after about 100 KB that the client does not read.
     public func connect(smallBuffers: Bool = false) throws -> StreamPeer {
         try StreamPeer.connect(
             to: address, smallBuffers: smallBuffers, name: trial.nextConnectionName(), trial: trial, subject: subject)

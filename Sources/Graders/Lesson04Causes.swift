@@ -30,6 +30,16 @@ extension Cause {
         return failed.map { "\($0.callText) = -1 \(errorName($0.error))" }
     }
 
+    /// A receive returned 0, and the function returned what it had.
+    static let endUnnoticed = Cause("end-unnoticed") { evidence in
+        evidence.timeline.calls.last { $0.isReceive && $0.returned != nil && $0.result == 0 && $0.length > 0 }
+            .map { "\($0.callText) = 0" }
+    }
+
+    static let receivesWithoutRoom = Cause("receives-without-room") { evidence in
+        evidence.timeline.calls.last { $0.isReceive && $0.length == 0 }?.callText
+    }
+
     /// It waits for the end of the peer, which waits for its own.
     static let neverHalfClosed = Cause("never-half-closed") { evidence in
         guard let blocked = evidence.timeline.blocked.last(where: \.isReceive),
@@ -45,6 +55,10 @@ extension Cause {
             })
         else { return nil }
         return say("\(close.callText), and no recv had returned 0", "\(close.callText)，而没有 recv 返回过 0")
+    }
+
+    static let shutBothDirections = Cause("shut-both-directions") { evidence in
+        evidence.timeline.calls("shutdown").first { $0.arguments.0 == Int64(SHUT_RDWR as Int32) }?.callText
     }
 
     static let closedTwice = Cause("closed-twice") { $0.timeline.calls("close").contains { $0.error == EBADF } }
