@@ -64,6 +64,7 @@ let package = Package(
         .testTarget(
             name: "GraderTests", dependencies: ["Course", "GraderKit", "Graders", "LabCore"],
             path: "Tests/Graders"),
+        .testTarget(name: "LabTests", dependencies: ["Course", "GraderKit", "Graders", "LabCore"]),
         .testTarget(name: "SocketsTests", dependencies: ["Sockets"]),
         .testTarget(name: "TapTests", dependencies: ["GraderKit", "Graders", "LabCore", "Sockets", "Wire"]),
     ]

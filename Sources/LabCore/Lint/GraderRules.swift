@@ -23,7 +23,7 @@ extension Lint {
                                 "请在 Sources/Graders/Lesson\(lesson.number).swift 中加上 Check(\"\(check.id)\") 并构建，或从这里删除")
                         ))
                 }
-                if !tests.isEmpty, !tests.contains(where: { $0.check == check.id }) {
+                if files.has(testFile), !tests.contains(where: { $0.check == check.id }) {
                     found.append(
                         Defect(
                             "checks", testFile,
@@ -65,7 +65,9 @@ extension Lint {
         for file in files.under("Tests/Graders") where file.hasSuffix(".swift") {
             var isInside = false
             for (index, line) in files.lines(file).enumerated() {
-                if let match = line.firstMatch(of: /\b(?:class|extension) (\w+)/) { isInside = match.1 == name }
+                if let match = line.firstMatch(of: /^(?:final )?(?:class|extension) (\w+)/) {
+                    isInside = match.1 == name
+                }
                 if isInside, let match = line.firstMatch(of: /^\s*func test_(\w+)\(\)/) {
                     found.append((String(match.1).replacing("_", with: "-"), file, index + 1))
                 }
@@ -119,8 +121,8 @@ extension Lint {
         for file in sources where file.hasSuffix(".swift") {
             let text = files.text(file)
             for literal in text.matches(of: /"([a-z0-9-]+)"/) { literals.insert(literal.1) }
-            var named = text.matches(of: /\bCause\(\s*"([a-z0-9-]+)"/).map { $0.1 }
-            for use in text.matches(of: /\bcause\s*[:=]([^,\n)]*)/) {
+            var named = text.matches(of: /Cause\(\s*"([a-z0-9-]+)"/).map { $0.1 }
+            for use in text.matches(of: /cause\s*[:=]([^,\n)]*)/) {
                 named += use.1.matches(of: /"([a-z0-9-]+)"/).map { $0.1 }
             }
             named += suspects.filter { text.contains("\"\($0)\"") && described[$0] == nil }.compactMap { id in

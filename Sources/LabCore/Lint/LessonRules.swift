@@ -176,7 +176,7 @@ extension Lint {
     /// Pictures and the like are linked from the lesson's text.
     private func strayLessonFiles(_ lesson: DescribedLesson) -> [String] {
         let texts = ["README.md", "README.zh-Hans.md"].map { lesson.folder + "/" + $0 }
-        let linked = texts.flatMap { Outline(files.text($0)).links.map { "\(lesson.folder)/\($0.target)" } }
+        let linked = texts.flatMap { files.outline($0).links.map { "\(lesson.folder)/\($0.target)" } }
         let own = Set(texts + linked + [lesson.file])
         return files.under(lesson.folder).filter { !own.contains($0) }
     }

@@ -9,6 +9,8 @@ public final class ProjectFiles {
     public let paths: [String]
     private let known: Set<String>
     private var texts: [String: String] = [:]
+    private var splits: [String: [Substring]] = [:]
+    private var outlines: [String: Outline] = [:]
 
     public init(root: URL) {
         self.root = root.standardizedFileURL
@@ -63,7 +65,18 @@ public final class ProjectFiles {
     }
 
     public func lines(_ path: String) -> [Substring] {
-        text(path).split(separator: "\n", omittingEmptySubsequences: false)
+        if let lines = splits[path] { return lines }
+        let lines = text(path).split(separator: "\n", omittingEmptySubsequences: false)
+        splits[path] = lines
+        return lines
+    }
+
+    /// Of a Markdown text.
+    func outline(_ path: String) -> Outline {
+        if let outline = outlines[path] { return outline }
+        let outline = Outline(text(path))
+        outlines[path] = outline
+        return outline
     }
 
     /// The first line that contains a text, from 1.

@@ -55,7 +55,7 @@ extension Lint {
         }
     }
 
-    private func judgedStub(_ verdict: Verdict, _ lesson: DescribedLesson) -> Defect? {
+    func judgedStub(_ verdict: Verdict, _ lesson: DescribedLesson) -> Defect? {
         let problem: String
         switch verdict.status {
         case .notStarted, .skipped: return nil
@@ -77,7 +77,7 @@ extension Lint {
                 "让初始文件在每项检查中都走到 todo()（课程自己的副本里不该有学生的作业）"))
     }
 
-    private func judgedSolution(_ verdict: Verdict, _ lesson: DescribedLesson) -> Defect? {
+    func judgedSolution(_ verdict: Verdict, _ lesson: DescribedLesson) -> Defect? {
         let problem: String
         switch verdict.status {
         case .passed, .skipped: return nil

@@ -10,7 +10,7 @@ extension Lint {
     func anchorsAndLinks() -> [Defect] {
         var found: [Defect] = []
         for file in texts {
-            for link in Outline(files.text(file)).links {
+            for link in files.outline(file).links {
                 guard let problem = problem(with: link.target, from: file) else { continue }
                 found.append(
                     Defect(
@@ -32,7 +32,7 @@ extension Lint {
         }
         guard parts.count == 2, path.hasSuffix(".md") else { return nil }
         let anchor = parts[1].removingPercentEncoding ?? parts[1]
-        if Outline(files.text(path)).anchors.contains(anchor) { return nil }
+        if files.outline(path).anchors.contains(anchor) { return nil }
         return say(
             "the link \(target) leads nowhere: \(path) has no heading #\(anchor)",
             "链接 \(target) 无处可去：\(path) 没有标题 #\(anchor)")
@@ -84,7 +84,7 @@ extension Lint {
             ]
         }
         return ["README.md", "README.zh-Hans.md"].map { owner.folder + "/" + $0 }.filter { files.has($0) }
-            .filter { !Outline(files.text($0)).anchors.contains(anchor) }.map { text in
+            .filter { !files.outline($0).anchors.contains(anchor) }.map { text in
                 Defect(
                     "links", file, line: line,
                     say(
@@ -128,7 +128,7 @@ extension Lint {
     }
 
     private func missingTwins(of english: String, in chinese: String) -> [Defect] {
-        let (left, right) = (Outline(files.text(english)), Outline(files.text(chinese)))
+        let (left, right) = (files.outline(english), files.outline(chinese))
         var found: [Defect] = []
         // The title, level 1, needs no anchor: nothing links to it.
         for heading in left.headings where heading.level > 1 {
@@ -178,7 +178,7 @@ extension Lint {
     }
 
     private func statements(of lesson: DescribedLesson, in file: String) -> [Defect] {
-        let outline = Outline(files.text(file))
+        let outline = files.outline(file)
         guard let section = outline.section("what-is-graded") else {
             return [
                 Defect(
@@ -216,7 +216,7 @@ extension Lint {
         let places =
             files.under("Lessons").filter { $0.hasSuffix(".md") || $0.hasSuffix(".json") } + files.under("Exercises")
         for file in places {
-            for (index, line) in files.lines(file).enumerated() {
+            for (index, line) in files.lines(file).enumerated() where mentionsLab(line) {
                 for problem in problems(withCommandsIn: line) {
                     found.append(
                         Defect(
@@ -226,6 +226,18 @@ extension Lint {
             }
         }
         return found
+    }
+
+    /// A cheap look before the regular expressions.
+    private func mentionsLab(_ line: Substring) -> Bool {
+        let word = Array("lab ".utf8)
+        let bytes = line.utf8
+        guard var position = bytes.firstIndex(of: word[0]) else { return false }
+        while true {
+            if bytes[position...].starts(with: word) { return true }
+            guard let next = bytes[bytes.index(after: position)...].firstIndex(of: word[0]) else { return false }
+            position = next
+        }
     }
 
     private func problems(withCommandsIn line: Substring) -> [String] {

@@ -148,7 +148,7 @@ public struct FileTransaction {
     }
 
     /// Held by one `lab new` at a time, and let go by the kernel however it ends (flock(2)).
-    private func lock() throws(CommandError) -> Int32 {
+    func lock() throws(CommandError) -> Int32 {
         let file = workspace.state.appendingPathComponent("new.lock")
         do {
             try FileManager.default.createDirectory(at: workspace.state, withIntermediateDirectories: true)

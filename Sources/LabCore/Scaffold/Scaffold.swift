@@ -75,7 +75,7 @@ public struct Scaffold {
     private func addToPackage(_ slug: String, to changes: inout FileChanges) throws(CommandError) {
         let file = "Package.swift"
         var edit = SourceEdit(files.text(file))
-        guard let start = edit.end(of: "\nlet lessons = ["), let end = edit.closing(after: start) else {
+        guard let start = edit.end(of: "let lessons = ["), let end = edit.closing(after: start) else {
             throw place("let lessons = […]", in: file)
         }
         let list = String(decoding: edit.original[start..<end], as: UTF8.self)
