@@ -70,7 +70,8 @@ static size_t total(const struct iovec *vector, size_t count) {
 
 ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
     REFUSE_HIDDEN(fd);
-    if (!RECORDED || !message) return REAL(recvmsg)(fd, message, flags);
+    if (!RECORDED) return REAL(recvmsg)(fd, message, flags);
+    if (!message) return TAP_PLAIN(recvmsg, fd, flags, -1, REAL(recvmsg)(fd, message, flags));
     struct tap_span span = tap_begin(TAP_recvmsg, fd);
     span.record.length = total(message->msg_iov, message->msg_iovlen);
     span.record.argument[0] = flags;
@@ -174,7 +175,8 @@ ssize_t sendto(int fd, const void *buffer, size_t size, int flags, const struct 
 
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
     REFUSE_HIDDEN(fd);
-    if (!RECORDED || !message) return REAL(sendmsg)(fd, message, flags);
+    if (!RECORDED) return REAL(sendmsg)(fd, message, flags);
+    if (!message) return TAP_PLAIN(sendmsg, fd, flags, 0, REAL(sendmsg)(fd, message, flags));
     struct tap_span span = tap_begin(TAP_sendmsg, fd);
     span.record.length = total(message->msg_iov, message->msg_iovlen);
     span.record.argument[0] = flags;

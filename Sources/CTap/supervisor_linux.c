@@ -161,6 +161,7 @@ static void supervise(pid_t child, int descriptor, int signals, uint64_t memory_
     struct rusage usage = {0};
     end_everything(child, &ending.status, &usage);
     ending.cpu = nanoseconds(usage.ru_utime) + nanoseconds(usage.ru_stime);
+    ending.dropped = tap_dropped();
     if (watched && write(descriptor, &ending, sizeof ending) == -1) _exit(1); /* nobody is left to tell */
     _exit(0);
 }

@@ -34,6 +34,8 @@ public struct Evidence: Sendable {
     public var returned: PendingCall.Outcome?
     /// CPU time over wall time since the process began, 1 is one core.
     public var load: Double
+    /// The same, in the moment after the check had failed.
+    public var loadNow: Double
     public var output: Subject.Output
     /// How many TCP connections the check had with its programs.
     public var connections: Int
@@ -117,7 +119,7 @@ extension Cause {
 
     /// A receive on a connection that has nothing to say, while others wait.
     public static let blockedInReceive = Cause("blocked-in-recv") { evidence in
-        guard evidence.connections > 1,
+        guard evidence.connections > 1, evidence.failure.difference.isEmpty,
             let call = evidence.timeline.blocked.last(where: {
                 $0.isReceive && evidence.timeline.accepted($0.descriptor)
             })
@@ -145,16 +147,16 @@ extension Cause {
     }
 
     public static let ignoredPort = Cause("ignored-port") { evidence in
-        guard let asked = evidence.asked, let given = evidence.timeline.calls("bind").last?.given,
-            given.family != AF_UNIX, given.port != asked.port
-        else { return nil }
+        guard let asked = evidence.asked, !asked.host.isEmpty else { return nil }
+        let bound = evidence.timeline.boundInternet
+        guard let given = bound.last, !bound.contains(where: { $0.port == asked.port }) else { return nil }
         return say("asked for port \(asked.port), it bound \(given.port)", "要求端口 \(asked.port)，实际绑定了 \(given.port)")
     }
 
     public static let ignoredHost = Cause("ignored-host") { evidence in
-        guard let asked = evidence.asked, !asked.host.isEmpty, let given = evidence.timeline.calls("bind").last?.given,
-            given.family != AF_UNIX, given.host != asked.host
-        else { return nil }
+        guard let asked = evidence.asked, !asked.host.isEmpty else { return nil }
+        let bound = evidence.timeline.boundInternet
+        guard let given = bound.last, !bound.contains(where: { $0.host == asked.host }) else { return nil }
         return say("asked for \(asked.host), it bound \(given.host)", "要求地址 \(asked.host)，实际绑定了 \(given.host)")
     }
 
@@ -166,9 +168,12 @@ extension Cause {
         evidence.asked?.host.isEmpty == false && evidence.timeline.count("bind") == 0
     }
 
+    /// A stream socket was bound, and that was all.
     public static let neverListened = Cause("never-listened") { evidence in
-        evidence.asked?.host.isEmpty == false && evidence.timeline.served == nil
-            && evidence.timeline.count("listen") == 0
+        evidence.asked?.host.isEmpty == false && evidence.timeline.count("listen") == 0
+            && evidence.timeline.calls("bind").contains {
+                $0.result == 0 && $0.arguments.0 == Int64(SOCK_STREAM as Int32)
+            }
     }
 
     /// `EINTR` came back and the program gave up instead of calling again (or, after `connect`, waiting for it).
@@ -176,7 +181,11 @@ extension Cause {
         let calls = evidence.timeline.calls
         for index in calls.indices.reversed() where calls[index].failed && calls[index].error == EINTR {
             let call = calls[index]
-            let again = calls[(index + 1)...].contains { later in
+            // Made again on another socket that got the same number, it is another call.
+            let later = calls[(index + 1)...].prefix {
+                $0.name != "close" || $0.descriptor != call.descriptor || $0.process != call.process
+            }
+            let again = later.contains { later in
                 later.name == call.name && later.descriptor == call.descriptor
                     || call.name == "connect" && later.isWait
             }
@@ -200,15 +209,28 @@ extension Cause {
         return nil
     }
 
-    /// Busy without getting anywhere.
+    /// Busy without getting anywhere: nearly all of its many calls came back with nothing.
     public static let spinning = Cause("spinning") { evidence in
-        guard let most = evidence.timeline.counts.max(by: { $0.value < $1.value }), most.value > 1000 else {
-            return nil
-        }
-        // On a busy machine it may get little CPU, and calls thousands of times a second all the same.
-        let seconds = Double(evidence.now - evidence.timeline.start) / 1e9
-        guard evidence.load > 0.5 || Double(most.value) > 2000 * max(seconds, 1) else { return nil }
-        return say("\(most.key) was called \(most.value) times", "\(most.key) 被调用了 \(most.value) 次")
+        let timeline = evidence.timeline
+        let all = timeline.counts.values.reduce(0, +)
+        let fruitless = timeline.fruitless.values.reduce(0, +)
+        guard let most = timeline.fruitless.max(by: { $0.value < $1.value }), fruitless > 1000, fruitless * 5 > all * 4
+        else { return nil }
+        // On a busy machine a program that spins gets less than a CPU, and still makes tens of thousands of calls.
+        let seconds = Double(evidence.now - min(timeline.start, evidence.now)) / 1e9
+        guard evidence.load > 0.5 || Double(fruitless) > 2000 * seconds else { return nil }
+        return say(
+            "\(most.key) came back \(most.value) times with nothing",
+            "\(most.key) 有 \(most.value) 次什么也没得到就返回")
+    }
+
+    /// It uses a CPU, and has made no call for a while: a loop without end, or work that takes too long.
+    public static let busy = Cause("busy") { evidence in
+        let last = max(evidence.timeline.lastEvent, evidence.timeline.start)
+        let quiet = Double(evidence.now - min(last, evidence.now)) / 1e9
+        guard evidence.loadNow > 0.2, quiet > 1 else { return nil }
+        let text = String(Int(quiet * 10) / 10) + "." + String(Int(quiet * 10) % 10)
+        return say("no call for \(text) s, and the CPU was busy", "\(text) 秒没有任何调用，CPU 却一直忙着")
     }
 
     /// Endings that say by themselves what went wrong.
@@ -219,11 +241,14 @@ extension Cause {
     /// that is looked at before.
     static let general: [Cause] = [
         interruptedCall, portTaken, threw, returnedEarly, exited, killed, portInHostOrder, ignoredPort, ignoredHost,
-        neverBound, neverListened, shortSend, spinning, blockedInReceive,
+        neverBound, neverListened, shortSend, spinning, busy, blockedInReceive,
     ]
 }
 
 extension Timeline {
+    /// The addresses that were given to bind, without those of Unix sockets.
+    var boundInternet: [SocketAddress] { calls("bind").compactMap(\.given).filter { $0.family != AF_UNIX } }
+
     /// Does this descriptor come from `accept`?
     func accepted(_ descriptor: Int32) -> Bool { calls.contains { $0.isAccept && $0.result == Int64(descriptor) } }
 }

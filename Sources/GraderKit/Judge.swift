@@ -57,7 +57,10 @@ public struct Judge: Sendable {
             defer { trial.removeFolder() }
             do {
                 defer { trial.stopPrograms() }
-                do { try check.body(trial) } catch { try settle(error, check, trial, &verdict) }
+                do {
+                    try check.body(trial)
+                    try noticeTodo(trial)
+                } catch { try settle(error, check, trial, &verdict) }
             }
             verdict.trace = trial.trace
             verdict.output = trial.subjects.map { printedByStudent($0.output.text) }.joined()
@@ -68,6 +71,14 @@ public struct Judge: Sendable {
         }
         verdict.seconds = Double(now() - began) / 1e9
         return verdict
+    }
+
+    /// A check may find what it expects in a program that ended at a `todo()`: a closed connection, say.
+    private func noticeTodo(_ trial: Trial) throws {
+        for subject in trial.subjects {
+            subject.catchUp()
+            if let place = subject.reachedTodo { throw NotStarted(place: place) }
+        }
     }
 
     /// What an error means: not started, a failure with its report, or the lab's own trouble (thrown on).
@@ -89,19 +100,22 @@ public struct Judge: Sendable {
         }
         // A closed connection and the end of the process that closed it arrive on different lines: give the second a
         // moment, so that a crash is called a crash. It cannot change the verdict, only its words.
+        let began = now()
+        let used = trial.subjects.last?.cpuTime ?? 0
         for subject in trial.subjects where subject.hasEnded == nil && error is Failure {
             _ = subject.waitForEnding(until: Deadline(in: 0.3))
         }
+        let loadNow = Double(trial.subjects.last?.cpuTime ?? 0) - Double(used)
         if let place = trial.subjects.compactMap(\.reachedTodo).first {
             verdict.status = .notStarted
             verdict.place = place
             return
         }
         verdict.status = .failed
-        verdict.report = report(&failure, check, trial)
+        verdict.report = report(&failure, check, trial, loadNow: max(0, loadNow / Double(max(1, now() - began))))
     }
 
-    private func report(_ failure: inout Failure, _ check: Check, _ trial: Trial) -> Report {
+    private func report(_ failure: inout Failure, _ check: Check, _ trial: Trial, loadNow: Double) -> Report {
         guard let subject = trial.subjects.last(where: \.hasEndedByItself) ?? trial.subjects.last else {
             return Report(
                 expected: failure.expected, got: failure.got, difference: failure.difference, cause: failure.cause,
@@ -114,8 +128,9 @@ public struct Judge: Sendable {
         let evidence = Evidence(
             failure: failure, timeline: timeline, asked: subject.asked, ending: subject.hasEnded,
             returned: subject.serverStopped?.outcome,
-            load: Double(subject.hasEnded?.cpu ?? subject.cpuTime) / max(wall, 1), output: subject.output,
-            connections: trial.connections, now: time)
+            load: Double(subject.hasEnded?.cpu ?? subject.cpuTime) / max(wall, 1),
+            loadNow: subject.hasEnded == nil ? loadNow : 0, output: subject.output, connections: trial.connections,
+            now: time)
         if failure.got.isEmpty { failure.got = evidence.endingText }
         var report = Report(
             expected: failure.expected, got: failure.got, difference: failure.difference,
@@ -187,15 +202,6 @@ extension Evidence {
         if let code = ending?.code { return say("your program exited with code \(code)", "程序退出，退出码 \(code)") }
         return say("your program is gone", "程序已不在")
     }
-}
-
-func signalName(_ number: Int32) -> String {
-    let names: [Int32: String] = [
-        SIGPIPE: "SIGPIPE", SIGSEGV: "SIGSEGV", SIGILL: "SIGILL", SIGTRAP: "SIGTRAP", SIGABRT: "SIGABRT",
-        SIGKILL: "SIGKILL", SIGTERM: "SIGTERM", SIGXCPU: "SIGXCPU", SIGBUS: "SIGBUS", SIGFPE: "SIGFPE",
-        SIGXFSZ: "SIGXFSZ", SIGHUP: "SIGHUP", SIGINT: "SIGINT",
-    ]
-    return names[number] ?? say("signal \(number)", "信号 \(number)")
 }
 
 /// What the program printed, without Swift's own report of a crash: the verdict says that better.

@@ -227,16 +227,20 @@ public final class Subject: @unchecked Sendable {
 
     // MARK: Looking
 
-    /// Waits until everything that the tap has written so far is in the timeline: it comes on a line of its own, and may
-    /// be a moment behind the sockets. A program that never stops writing is not waited for.
+    /// Waits until everything that the program has told so far is known: the tap and the control line are lines of their
+    /// own, and may be a moment behind the sockets. A program that never stops telling is not waited for.
     public func catchUp() {
         let patience = Date(timeIntervalSinceNow: 0.5)
         changed.lock()
         defer { changed.unlock() }
-        while !readerIsDone {
-            var waiting: Int32 = 0
-            guard ioctl(tap, UInt(FIONREAD), &waiting) == 0, waiting > 0, changed.wait(until: patience) else { return }
+        while !readerIsDone && (hasUnread(tap) || hasUnread(control)) {
+            guard changed.wait(until: patience) else { return }
         }
+    }
+
+    private func hasUnread(_ line: Int32) -> Bool {
+        var waiting: Int32 = 0
+        return ioctl(line, UInt(FIONREAD), &waiting) == 0 && waiting > 0
     }
 
     /// What it has done so far, with everything that it did before this was asked.
@@ -339,7 +343,10 @@ public final class Subject: @unchecked Sendable {
         case lifeline:
             lifelineBytes += bytes
             if process == 0, let told = nextFromSupervisor(tap_beginning.self) { process = told.process }
-            if process != 0, let told = nextFromSupervisor(tap_ending.self) { ending = Ending(told) }
+            if process != 0, let told = nextFromSupervisor(tap_ending.self) {
+                ending = Ending(told)
+                timelineSoFar.noteDropped(Int(told.dropped))
+            }
         default:
             outputSoFar.add(bytes)
             if outputSoFar.count > Output.most { shutdown(lifeline, SHUT_RDWR) }

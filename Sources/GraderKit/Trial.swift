@@ -68,7 +68,7 @@ public final class Trial {
             guard let address = try subject.waitUntilServing(until: Deadline()) else {
                 throw Failure(expected: expected, got: say("none: it was never bound", "没有：始终没有绑定"))
             }
-            return Server(trial: self, subject: subject, address: try reachable(address, asked: host))
+            return Server(trial: self, subject: subject, address: try Server.overLoopback(address, asked: host))
         } catch is ProgramEnded { throw ProgramEnded(expected: expected) }
     }
 
@@ -81,15 +81,6 @@ public final class Trial {
         note(say("start \(entry) on \(host), port \(port)", "启动 \(entry)，地址 \(host)，端口 \(port)"))
         do { return try subject.waitUntilRefused(until: Deadline())?.outcome } catch is ProgramEnded {
             throw ProgramEnded(expected: say("\(entry) throws", "\(entry) 抛出错误"))
-        }
-    }
-
-    /// A server that is bound to every address is reached over loopback.
-    private func reachable(_ address: SocketAddress, asked host: String) throws -> SocketAddress {
-        switch address.host {
-        case "0.0.0.0": return try SocketAddress(host: "127.0.0.1", port: address.port)
-        case "::": return try SocketAddress(host: host.contains(":") ? "::1" : "127.0.0.1", port: address.port)
-        default: return address
         }
     }
 
@@ -140,26 +131,49 @@ public final class Trial {
 public struct Server {
     let trial: Trial
     public let subject: Subject
-    /// Where it can be reached.
+    /// Where it can be reached: its first socket that could be.
     public let address: SocketAddress
+
+    /// Where a client of this type finds it. A program may have bound a helper's socket before the one that serves; then
+    /// that one is waited for.
+    private func address(for type: Int32) throws -> SocketAddress {
+        let asked = subject.asked?.host ?? ""
+        if let found = subject.timeline.served(type) { return try Server.overLoopback(found, asked: asked) }
+        do {
+            guard let found = try subject.waitForTimeline({ $0.served(type) }) else { return address }
+            return try Server.overLoopback(found, asked: asked)
+        } catch is ProgramEnded { return address }  // to connect to it in vain says more
+    }
+
+    /// A server that is bound to every address is reached over loopback.
+    fileprivate static func overLoopback(_ address: SocketAddress, asked host: String) throws -> SocketAddress {
+        switch address.host {
+        case "0.0.0.0": return try SocketAddress(host: "127.0.0.1", port: address.port)
+        case "::": return try SocketAddress(host: host.contains(":") ? "::1" : "127.0.0.1", port: address.port)
+        default: return address
+        }
+    }
 
     /// A TCP client that is connected to it.
     ///
     /// - Parameter smallBuffers: the server's send has to wait after about 100 KB that the client does not read.
     public func connect(smallBuffers: Bool = false) throws -> StreamPeer {
         try StreamPeer.connect(
-            to: address, smallBuffers: smallBuffers, name: trial.nextConnectionName(), trial: trial, subject: subject)
+            to: try address(for: SOCK_STREAM), smallBuffers: smallBuffers, name: trial.nextConnectionName(),
+            trial: trial, subject: subject)
     }
 
     /// A TCP client that may still be on its way: see `StreamPeer.expectConnected`.
     public func beginConnect() throws -> StreamPeer {
-        try StreamPeer.begin(to: address, name: trial.nextConnectionName(), trial: trial, subject: subject)
+        try StreamPeer.begin(
+            to: try address(for: SOCK_STREAM), name: trial.nextConnectionName(), trial: trial, subject: subject)
     }
 
     /// A UDP client with a port of its own.
     public func datagramClient() throws -> DatagramPeer {
-        try DatagramPeer(
-            boundTo: address.family == AF_INET6 ? "::1" : "127.0.0.1", trial: trial, subject: subject, server: address)
+        let server = try address(for: SOCK_DGRAM)
+        return try DatagramPeer(
+            boundTo: server.family == AF_INET6 ? "::1" : "127.0.0.1", trial: trial, subject: subject, server: server)
     }
 
     /// Ends it at once (SIGKILL), as a crash would.

@@ -26,12 +26,16 @@ public struct Call: Sendable {
     public var data: [UInt8]
     /// `bind`, `connect`, `sendto`: the address that it was given.
     public var given: SocketAddress?
-    /// `accept`, `recvfrom`: the peer's address. `bind`, `listen`, `connect`: the true local one.
+    /// `accept`, `recv`, `recvfrom`…: the peer's address. `bind`, `listen`, `connect`: the true local one. What
+    /// `getsockname` and `getpeername` said.
     public var found: SocketAddress?
     /// The lab made it fail or come back short.
     public var perturbed: Bool
 
-    public var isBlocked: Bool { returned == nil }
+    /// It came back, but the record of that was dropped: the pipe was full.
+    public var returnIsLost = false
+
+    public var isBlocked: Bool { returned == nil && !returnIsLost }
     public var failed: Bool { returned != nil && result == -1 }
 
     /// `recv`, `read`, `recvfrom`…: whatever takes bytes in.
@@ -56,6 +60,7 @@ extension Call {
     }
 
     mutating func finish(_ record: tap_record) {
+        perturbed = record.perturbed != 0
         returned = record.time
         result = record.result
         error = record.error

@@ -8,6 +8,7 @@ extension Call {
 
     /// The call with its outcome; `now` tells how long a blocked one has waited (ns).
     public func text(now: UInt64) -> String {
+        if returnIsLost { return callText + " = ?" }
         guard returned != nil else {
             guard now > entered + 100_000_000 else { return callText + " ⋯" }
             return callText
@@ -26,23 +27,44 @@ extension Call {
         case "socket", "socketpair": return "\(familyName), \(typeName)"
         case "bind", "connect": return "\(descriptor), \(given.map(\.description) ?? "?")"
         case "listen": return "\(descriptor), \(arguments.0)"
-        case "send", "write", "sendmsg", "writev": return "\(descriptor), \(quoted(data, total: length)), \(length)"
-        case "sendto":
+        case "send", "sendmsg", "sendto":
             let to = given.map { ", → \($0)" } ?? ""
-            return "\(descriptor), \(quoted(data, total: length)), \(length)\(to)"
-        case "recv", "recvfrom", "recvmsg", "read", "readv": return "\(descriptor), …, \(length)"
+            return "\(descriptor), \(quoted(data, total: length)), \(length)\(flagsText)\(to)"
+        case "write", "writev": return "\(descriptor), \(quoted(data, total: length)), \(length)"
+        case "sendfile": return "\(descriptor), …, \(length)"
+        case "recv", "recvfrom", "recvmsg": return "\(descriptor), …, \(length)\(flagsText)"
+        case "read", "readv": return "\(descriptor), …, \(length)"
         case "shutdown": return "\(descriptor), \(["SHUT_RD", "SHUT_WR", "SHUT_RDWR"][safe: Int(arguments.0)] ?? "?")"
-        case "setsockopt", "getsockopt": return "\(descriptor), \(optionName)"
+        case "setsockopt": return "\(descriptor), \(optionName)\(optionValue.map { ", \($0)" } ?? "")"
+        case "getsockopt": return "\(descriptor), \(optionName)"
+        case "fcntl": return "\(descriptor), \(fcntlText)"
+        case "ioctl": return "\(descriptor), \(requestName)"
+        case "dup2", "dup3": return "\(descriptor), \(arguments.0)"
+        case "epoll_ctl": return "\(watchText), \(descriptor), \(eventNames)"
         case "select", "pselect", "poll", "ppoll", "epoll_wait", "epoll_pwait":
             let wait = arguments.1 < 0 ? say("no timeout", "不限时") : "\(arguments.1) ms"
             return (descriptor >= 0 ? "\(descriptor), " : "") + wait
         case "sleep", "usleep", "nanosleep": return "\(arguments.0) ms"
         case "fork", "wait", "getaddrinfo", "pthread_create": return ""
-        case "waitpid": return "\(arguments.0)"
-        case "kill": return "\(arguments.0), \(arguments.1)"
-        case "signal", "sigaction": return "\(arguments.0)"
+        case "waitpid": return "\(arguments.0)\(arguments.1 & 1 != 0 ? ", WNOHANG" : "")"
+        case "kill": return "\(arguments.0), \(signalName(Int32(truncatingIfNeeded: arguments.1)))"
+        case "signal", "sigaction":
+            return signalName(Int32(truncatingIfNeeded: arguments.0)) + (arguments.1 == 1 ? ", SIG_IGN" : "")
         default: return descriptor >= 0 ? "\(descriptor)" : ""
         }
+    }
+
+    /// `, MSG_NOSIGNAL`; nothing if there are none.
+    private var flagsText: String {
+        let flags = Int32(truncatingIfNeeded: arguments.0)
+        return flags == 0 ? "" : ", " + Call.flags(flags, Call.messageFlags)
+    }
+
+    /// `O_RDWR|O_NONBLOCK`: the names of the bits, and the number of those that have none here.
+    static func flags(_ bits: Int32, _ names: [(bit: Int32, name: String)]) -> String {
+        let known = names.filter { bits & $0.bit == $0.bit }
+        let rest = known.reduce(bits) { $0 & ~$1.bit }
+        return (known.map(\.name) + (rest == 0 ? [] : ["\(rest)"])).joined(separator: "|")
     }
 
     private var resultText: String {
@@ -52,7 +74,9 @@ extension Call {
     private func note(_ found: SocketAddress) -> String {
         switch name {
         case "bind", "listen": return found == given ? "" : say("   at \(found)", "   地址 \(found)")
-        case "accept", "accept4", "recvfrom", "recvmsg": return say("   from \(found)", "   来自 \(found)")
+        case "accept", "accept4", "recv", "recvfrom", "recvmsg": return say("   from \(found)", "   来自 \(found)")
+        case "connect": return say("   own address \(found)", "   本端 \(found)")
+        case "getsockname", "getpeername": return "   \(found)"
         default: return ""
         }
     }
@@ -79,23 +103,10 @@ extension Call {
         default: return "\(arguments.1)"
         }
     }
-
-    private var optionName: String {
-        let level = Int32(arguments.0)
-        let option = Int32(arguments.1)
-        guard level == SOL_SOCKET else { return "\(level), \(option)" }
-        let names: [(Int32, String)] = [
-            (SO_REUSEADDR, "SO_REUSEADDR"), (SO_BROADCAST, "SO_BROADCAST"), (SO_ERROR, "SO_ERROR"),
-            (SO_TYPE, "SO_TYPE"), (SO_RCVTIMEO, "SO_RCVTIMEO"), (SO_SNDTIMEO, "SO_SNDTIMEO"),
-            (SO_RCVBUF, "SO_RCVBUF"), (SO_SNDBUF, "SO_SNDBUF"), (SO_LINGER, "SO_LINGER"),
-            (SO_KEEPALIVE, "SO_KEEPALIVE"), (SO_REUSEPORT, "SO_REUSEPORT"),
-        ]
-        return names.first { $0.0 == option }?.1 ?? "\(option)"
-    }
 }
 
 extension Array {
-    fileprivate subscript(safe index: Int) -> Element? { indices.contains(index) ? self[index] : nil }
+    subscript(safe index: Int) -> Element? { indices.contains(index) ? self[index] : nil }
 }
 
 /// The bytes as text in quotes, others than printable ASCII as in Swift and C: `"hello\r\n\xff"…`.

@@ -55,9 +55,10 @@ struct tap_beginning {
 /* …and then this, when it has ended. */
 enum tap_limit { TAP_NO_LIMIT, TAP_MEMORY_LIMIT, TAP_THREAD_LIMIT };
 struct tap_ending {
-    int32_t status; /* as waitpid(2) */
-    int32_t limit;  /* enum tap_limit: which one it was killed for passing */
-    uint64_t cpu;   /* ns, user and system, of the process and the children it waited for */
+    int32_t status;   /* as waitpid(2) */
+    int32_t limit;    /* enum tap_limit: which one it was killed for passing */
+    uint64_t cpu;     /* ns, user and system, of the process and the children it waited for */
+    uint64_t dropped; /* records, in the end */
 };
 
 #endif

@@ -1,0 +1,14 @@
+// The names that only macOS has. Not run there yet.
+#if canImport(Darwin)
+import Sockets
+
+extension Call {
+    static let systemOptions: [(level: Int32, option: Int32, name: String)] = [
+        (SOL_SOCKET, SO_NOSIGPIPE, "SO_NOSIGPIPE"), (IPPROTO_TCP, TCP_KEEPALIVE, "TCP_KEEPALIVE"),
+    ]
+
+    var requestName: String { "\(arguments.0)" }
+    var watchText: String { "\(arguments.0)" }
+    var eventNames: String { "\(arguments.1)" }
+}
+#endif
