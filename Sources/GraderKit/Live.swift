@@ -18,6 +18,9 @@ extension Program {
     public static func hosted(_ slug: String, by executable: String) -> Program {
         Program(executable: executable, arguments: ["host", slug])
     }
+
+    /// An executable that hosts one contract: `Lesson04`.
+    public static func standalone(_ executable: String) -> Program { Program(executable: executable, arguments: []) }
 }
 
 extension Subject {
@@ -80,6 +83,23 @@ extension Subject {
             guard let reply = try answer(until: deadline) else { return nil }
             if case .misused(let what) = reply { throw LabError(what) }
             return reply.outcome
+        }
+    }
+
+    /// Waits until the tap shows what is asked for; nil if it did not in time.
+    public func waitForLive<Found>(
+        until deadline: Deadline = Deadline(), _ find: (Timeline) -> Found?
+    ) throws -> Found? {
+        try translatingEnds { try waitForTimeline(until: deadline, find) }
+    }
+
+    /// What a server's function returned or threw, if it came back.
+    public var outcomeOfServer: PendingCall.Outcome? { serverStopped?.outcome }
+
+    /// Waits until the process has ended, or a server's function has come back.
+    public func waitForEnd() -> Ending? {
+        while true {
+            do { _ = try wait(until: Deadline(in: 3600)) { () -> Never? in nil } } catch { return hasEnded }
         }
     }
 

@@ -200,7 +200,7 @@ public final class Subject: @unchecked Sendable {
     }
 
     /// Throws `NotStarted` or `ProgramEnded` if that is why the wait is in vain.
-    private func wait<Found>(until deadline: Deadline, for find: () -> Found?) throws -> Found? {
+    func wait<Found>(until deadline: Deadline, for find: () -> Found?) throws -> Found? {
         changed.lock()
         defer { changed.unlock() }
         while true {
