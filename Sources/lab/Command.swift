@@ -45,6 +45,8 @@ let commandGroups: [(title: Text, commands: [Command])] = [
             .diff,
             .reset,
             .progress,
+            .run,
+            .demos,
         ]
     ),
     (

@@ -1,0 +1,118 @@
+// Where a demo is seen, and where its lines come from. On a terminal there is a prompt, and what happens meanwhile is drawn
+// above it; in a pipe there are lines in and answers out, and nothing else.
+import Course
+import Foundation
+import Sockets
+
+public final class DemoScreen: @unchecked Sendable {
+    public let columns: Int
+    public let inputIsTerminal: Bool
+    public let outputIsTerminal: Bool
+    private let color: Bool
+    private let lock = NSLock()
+    private var prompt: String?
+    private var input: [UInt8] = []
+    private var inputHasEnded = false
+
+    public init(columns: Int, color: Bool, inputIsTerminal: Bool, outputIsTerminal: Bool) {
+        self.columns = columns
+        self.color = color
+        self.inputIsTerminal = inputIsTerminal
+        self.outputIsTerminal = outputIsTerminal
+    }
+
+    /// A person sits there: asks for lines, sees drawings.
+    var isInteractive: Bool { inputIsTerminal && outputIsTerminal }
+
+    /// Columns of running text.
+    var textWidth: Int { min(max(columns, 40), 100) }
+
+    // MARK: Out
+
+    func print(_ lines: [StyledText]) {
+        guard !lines.isEmpty else { return }
+        put(STDOUT_FILENO, lines.map { $0.rendered(color: color) + "\n" }.joined())
+    }
+
+    /// A paragraph.
+    func print(_ text: String, _ style: Style = .plain) { print(StyledText(text, style).wrapped(to: textWidth)) }
+
+    /// What a server answered: its very bytes in a pipe, and nothing that could drive a terminal on a terminal.
+    func answer(_ bytes: [UInt8]) {
+        if outputIsTerminal {
+            print(visibleLines(String(decoding: bytes, as: UTF8.self)).map { StyledText($0, .strong) })
+        } else {
+            lock.withLock { emit(STDOUT_FILENO, bytes + [UInt8(ascii: "\n")]) }
+        }
+    }
+
+    /// A line that is written again and again: how far something has come. On a terminal only.
+    func progress(_ line: StyledText) {
+        guard outputIsTerminal else { return }
+        lock.withLock {
+            emit(STDOUT_FILENO, Array(("\r\u{1b}[K" + line.truncated(to: columns - 1).rendered(color: color)).utf8))
+        }
+    }
+
+    /// The last state of it stays.
+    func endProgress(_ line: StyledText) {
+        let start = outputIsTerminal ? "\r\u{1b}[K" : ""
+        lock.withLock { emit(STDOUT_FILENO, Array((start + line.rendered(color: color) + "\n").utf8)) }
+    }
+
+    func complain(_ message: String) {
+        put(STDERR_FILENO, "lab: " + visibleLines(message).joined(separator: "\n     ") + "\n")
+    }
+
+    private func put(_ descriptor: Int32, _ text: String) {
+        lock.withLock {
+            // The prompt makes room, and comes back below.
+            guard let prompt else { return emit(descriptor, Array(text.utf8)) }
+            emit(descriptor, Array(("\r\u{1b}[K" + text).utf8))
+            emit(STDOUT_FILENO, Array(prompt.utf8))
+        }
+    }
+
+    private func emit(_ descriptor: Int32, _ bytes: [UInt8]) {
+        // The reader has left (`lab run udp-echo | head -1`): so do we.
+        if !writeAll(descriptor, bytes) && descriptor == STDOUT_FILENO { Interrupts.end(by: SIGPIPE) }
+    }
+
+    // MARK: In
+
+    /// The next line without its end; nil when there are no more. The prompt is shown to a person only.
+    func readLine(prompt text: String = "> ") -> [UInt8]? {
+        if isInteractive {
+            lock.withLock {
+                prompt = text
+                emit(STDOUT_FILENO, Array(text.utf8))
+            }
+        }
+        let line = nextLine()
+        if isInteractive {
+            lock.withLock { prompt = nil }
+            if line == nil { put(STDOUT_FILENO, "\n") }
+        }
+        return line
+    }
+
+    private func nextLine() -> [UInt8]? {
+        var searched = 0
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            if let end = input[searched...].firstIndex(of: UInt8(ascii: "\n")) {
+                let line = Array(input[..<end])
+                input.removeFirst(end + 1)
+                return line
+            }
+            searched = input.count
+            if inputHasEnded {
+                defer { input = [] }
+                return input.isEmpty ? nil : input
+            }
+            let count = read(STDIN_FILENO, &buffer, buffer.count)
+            if count < 0 && errno == EINTR { continue }
+            if count > 0 { input += buffer[..<count] } else { inputHasEnded = true }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+// A call in a column that is 28 wide on a projector: as much of it as fits, and its outcome always.
+import Course
+import Sockets
+import Wire
+
+/// `recvfrom(4, …, 65535) = 5`, in at most `room` columns. The bytes are left out: they stand on the arrow beside it.
+func columnText(_ call: Call, room: Int) -> String {
+    let outcome = outcomeText(call)
+    let forms = argumentForms(call).map { "\(call.name)(\($0))" }
+    // What is said with the outcome is worth more than an argument; that a call gave back 0 is worth the least.
+    let plain = call.returned != nil && call.result == 0 && !call.isReceive && !call.isWait
+    for form in forms {
+        if displayWidth(form + outcome) <= room { return form + outcome }
+        if plain && displayWidth(form) <= room { return form }
+    }
+    let shortest = "\(call.name)()" + outcome
+    return StyledText(shortest).truncated(to: room).plain
+}
+
+private func outcomeText(_ call: Call) -> String {
+    guard call.returned != nil else { return " ⋯" }
+    return call.result == -1 && call.error != 0 ? " = -1 \(errorName(call.error))" : " = \(call.result)"
+}
+
+/// The arguments, from all of them to next to none.
+private func argumentForms(_ call: Call) -> [String] {
+    let fd = "\(call.descriptor)"
+    switch call.name {
+    case "socket":
+        // `AF_INET, SOCK_DGRAM`
+        let both = inside(call.callText)
+        let type = both.split(separator: " ").last.map(String.init) ?? "…"
+        return [both, "…, \(type)", "…"]
+    case "bind", "connect":
+        let address = call.given.map(\.description) ?? "?"
+        return ["\(fd), \(address)", address, fd]
+    case "send", "write", "sendmsg", "writev": return ["\(fd), …, \(call.length)", fd]
+    case "sendto":
+        let to = call.given.map { ", \($0)" } ?? ""
+        return ["\(fd), …, \(call.length)\(to)", "\(fd), …, \(call.length)", fd]
+    case "recv", "recvfrom", "recvmsg", "read", "readv": return ["\(fd), …, \(call.length)", fd]
+    case "signal", "sigaction": return [signalName(Int32(truncatingIfNeeded: call.arguments.0))]
+    case "setsockopt", "getsockopt":
+        let option = inside(call.callText)
+        return [option, option.split(separator: " ").last.map(String.init) ?? fd, fd]
+    case "shutdown", "listen": return [inside(call.callText), fd]
+    default:
+        let all = inside(call.callText)
+        return all.isEmpty ? [""] : [all, call.descriptor >= 0 ? fd : "…"]
+    }
+}
+
+private func signalName(_ number: Int32) -> String {
+    let names = [SIGCHLD: "SIGCHLD", SIGPIPE: "SIGPIPE", SIGINT: "SIGINT", SIGTERM: "SIGTERM", SIGALRM: "SIGALRM"]
+    return names[number] ?? "\(number)"
+}
+
+/// What stands between the parentheses of `name(…)`.
+private func inside(_ text: String) -> String {
+    guard let open = text.firstIndex(of: "("), text.hasSuffix(")") else { return "" }
+    return String(text[text.index(after: open)...].dropLast())
+}
+
+/// The bytes as a person reads them: text in quotes where they are text, in any script; else escapes as in Swift and C.
+///
+/// - Parameter total: how many there were: `bytes` may be only the first of them.
+/// - Parameter room: columns, quotes and the ellipsis among them.
+func shownText(_ bytes: [UInt8], total: Int, room: Int) -> String {
+    var text = readable(bytes, isCut: total > bytes.count) ?? escaped(bytes)
+    var isCut = total > bytes.count
+    while displayWidth(text) + 2 + (isCut ? 1 : 0) > room, !text.isEmpty {
+        text.removeLast()
+        isCut = true
+    }
+    return "\"\(text)\"" + (isCut ? "…" : "")
+}
+
+/// Nil if the bytes are not UTF-8, or have control characters other than the ends of lines and tabs.
+private func readable(_ bytes: [UInt8], isCut: Bool) -> String? {
+    // What was cut off may be the end of a character.
+    for dropped in 0...(isCut ? min(3, bytes.count) : 0) {
+        let part = bytes.dropLast(dropped)
+        let text = String(decoding: part, as: UTF8.self)
+        guard text.utf8.elementsEqual(part) else { continue }
+        var shown = ""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\n": shown += "\\n"
+            case "\r": shown += "\\r"
+            case "\t": shown += "\\t"
+            case "\"": shown += "\\\""
+            case "\\": shown += "\\\\"
+            default:
+                guard visible(String(scalar)) == String(scalar) else { return nil }
+                shown.unicodeScalars.append(scalar)
+            }
+        }
+        return shown
+    }
+    return nil
+}
+
+private func escaped(_ bytes: [UInt8]) -> String {
+    String(quoted(bytes, most: bytes.count).dropFirst().dropLast())
+}

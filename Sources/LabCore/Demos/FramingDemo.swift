@@ -1,0 +1,77 @@
+// framing: several messages in one send, told apart by the length in front of each.
+import Course
+import Foundation
+import GraderKit
+import Sockets
+import Wire
+
+extension Demo {
+    static let framing = Demo(
+        "framing", Lesson05.slug, "messages with a length in front, glued together and told apart again",
+        "带长度前缀的消息：粘在一起，再分开", port: 8888, [.serve, .client, .mine]
+    ) { play in
+        try play.converse(
+            .init(
+                clientName: say("client", "客户端"),
+                serverName: say("server (\(play.author))", "服务器（\(play.author)）"),
+                server: (play.subject, "framed-echo-server"),
+                makeClient: { FrameClient(play, $0) },
+                hint: say(
+                    "Type a line: each word is a message, and all of them go out in one send. The length in front (u32, "
+                        + "big-endian) says where each one ends.",
+                    "输入一行：每个词是一条消息，全部用一次 send 发出。每条前面的长度（u32，大端）说明它在哪里结束。"),
+                example: "one two three",
+                others: { ["lab run framing --client \($0.written)"] },
+                explain: explained))
+    }
+}
+
+/// Each word of a line is a message; all of them go out in one send.
+private final class FrameClient: DemoClient {
+    private let caller: Caller
+    private let server: Endpoint
+    private var isConnected = false
+
+    init(_ play: Play, _ server: Endpoint) {
+        caller = Caller(play, play.helper)
+        self.server = server
+    }
+
+    func start() throws {
+        guard !isConnected else { return }
+        _ = try caller.call("connect", [.string(server.host), .int(Int(server.port))], server: server)
+        isConnected = true
+    }
+
+    func ask(_ line: [UInt8]) throws -> [[UInt8]] {
+        try start()
+        do {
+            let value = try caller.call(
+                "exchange-frames", [.list(words(line).map(Value.bytes))], server: server)
+            let answers = try [value].list(0)
+            return try answers.indices.map { try answers.bytes($0) }
+        } catch {
+            isConnected = false
+            caller.end()
+            throw error
+        }
+    }
+
+    func finish() throws { if isConnected { _ = try caller.call("leave", [], server: server) } }
+}
+
+private func words(_ line: [UInt8]) -> [[UInt8]] { line.split(separator: UInt8(ascii: " ")).map(Array.init) }
+
+/// How the decoder reads the bytes that came.
+private func explained(_ line: [UInt8], _ answers: [[UInt8]]) -> [StyledText] {
+    guard !answers.isEmpty else { return [] }
+    let title = say("as the decoder reads them:", "解码器是这样读的：")
+    let rows = answers.prefix(8).map { answer -> StyledText in
+        let length = withUnsafeBytes(of: UInt32(answer.count).bigEndian) { $0.map(hex).joined(separator: " ") }
+        let shown = answer.prefix(10).map(hex).joined(separator: " ") + (answer.count > 10 ? " …" : "")
+        return StyledText("  " + length, .code) + StyledText("  " + shown.padded(to: 33))
+            + StyledText(say("length \(answer.count), then ", "长度 \(answer.count)，然后是 "), .quiet)
+            + StyledText(shownText(answer, total: answer.count, room: 20))
+    }
+    return [StyledText(title, .quiet)] + rows
+}

@@ -1,0 +1,165 @@
+/// The programs of a demo while it runs, and what is drawn of them. Whatever ends the demo, its programs end with it.
+import Course
+import Foundation
+import GraderKit
+import Sockets
+import Wire
+
+final class Stage: @unchecked Sendable {
+    let screen: DemoScreen
+    /// Nothing is drawn otherwise, and nobody waits for what would be.
+    let draws: Bool
+    /// Where the programs run; removed afterwards.
+    let folder: String
+
+    private let changed = NSCondition()
+    // Under `changed`:
+    private var ladder = Ladder()
+    private var text: LadderText
+    private var programs: [Subject] = []
+    private var endings: [() -> Void] = []
+    private var isStopping = false
+
+    init(screen: DemoScreen, draws: Bool) throws {
+        self.screen = screen
+        self.draws = draws
+        text = LadderText(columns: screen.columns)
+        folder = NSTemporaryDirectory() + "/lab-demo-" + UUID().uuidString.prefix(8)
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        if draws { Thread.detachNewThread { [self] in drawAsItHappens() } }
+    }
+
+    // MARK: Programs
+
+    /// Starts a program; its calls are drawn on its side.
+    func start(_ program: Program, _ side: Side, tag: String = "", isDrawn: Bool = true) throws -> Subject {
+        changed.lock()
+        defer { changed.unlock() }
+        waitIfStopping()
+        let draws = draws && isDrawn
+        let party = draws ? ladder.join(Party(side: side, tag: tag)) : 0
+        let subject = try Subject.live(program, in: folder) { [self] call in
+            guard draws else { return }
+            changed.lock()
+            ladder.add(call, from: party, now: now())
+            changed.broadcast()
+            changed.unlock()
+        }
+        programs.append(subject)
+        return subject
+    }
+
+    /// Ends one program before the demo ends.
+    func end(_ subject: Subject) {
+        subject.stop()
+        changed.lock()
+        programs.removeAll { $0 === subject }
+        changed.unlock()
+    }
+
+    /// Something else that has to be ended with the programs.
+    func atEnd(_ body: @escaping () -> Void) {
+        changed.lock()
+        endings.append(body)
+        changed.unlock()
+    }
+
+    /// Ends all that was started.
+    func stop() {
+        changed.lock()
+        let isFirst = !isStopping
+        isStopping = true
+        let (programs, endings) = (programs, endings)
+        changed.broadcast()
+        changed.unlock()
+        guard isFirst else { return }
+        for ending in endings { ending() }
+        for program in programs { program.stop() }
+        do { try FileManager.default.removeItem(atPath: folder) } catch {
+            screen.complain(say("cannot remove \(folder): \(error)", "删除不了 \(folder)：\(error)"))
+        }
+    }
+
+    /// Stays until one of the programs ends: Ctrl-C ends the demo from another thread.
+    func waitForEnd() throws {
+        changed.lock()
+        let subjects = programs
+        changed.unlock()
+        guard let first = subjects.first else { return }
+        let ending = first.waitForEnd()
+        parkIfStopping()
+        throw Complaint.ended(ending)
+    }
+
+    /// What fails because the demo is being stopped is no failure: the thread that stops it ends the process.
+    func parkIfStopping() {
+        changed.lock()
+        waitIfStopping()
+        changed.unlock()
+    }
+
+    private func waitIfStopping() { while isStopping { changed.wait() } }
+
+    // MARK: Drawing
+
+    /// Names the columns.
+    func heading(left: String, right: String) {
+        guard draws else { return }
+        changed.lock()
+        defer { changed.unlock() }
+        screen.print(text.heading(left: left, right: right))
+    }
+
+    /// A line of a demo's own, in the same columns.
+    func row(left: StyledText, right: StyledText) {
+        guard draws else { return }
+        changed.lock()
+        defer { changed.unlock() }
+        screen.print(text.row(left: left, right: right))
+    }
+
+    /// Datagrams of both sides go through a network; what stands on their arrows.
+    func putNetworkBetween(label: @escaping @Sendable ([UInt8]) -> String) {
+        changed.lock()
+        defer { changed.unlock() }
+        ladder.hasNetworkBetween = true
+        text.label = label
+    }
+
+    func note(_ fate: Ladder.Fate, for bytes: [UInt8], to side: Side) {
+        changed.lock()
+        ladder.note(fate, for: bytes, to: side)
+        changed.broadcast()
+        changed.unlock()
+    }
+
+    /// Draws everything that has happened so far, and the calls that the servers wait in now.
+    ///
+    /// What a program does after it has answered (closing, waiting again) belongs to it: a moment is given to that.
+    func settle(showsWaiting: Bool = true) {
+        guard draws else { return }
+        changed.lock()
+        let subjects = programs
+        changed.unlock()
+        for subject in subjects { subject.waitForTap() }
+        let patience = Date(timeIntervalSinceNow: 0.3)
+        changed.lock()
+        defer { changed.unlock() }
+        while !ladder.isQuiet(.right), !isStopping, changed.wait(until: patience) {}
+        draw(ladder.take(now: now(), all: true))
+        if showsWaiting { draw(ladder.takeWaiting(.right, now: now())) }
+    }
+
+    private func draw(_ rows: [LadderRow]) { for row in rows { screen.print(text.lines(row)) } }
+
+    /// What happens without our asking: other clients, repeated attempts.
+    private func drawAsItHappens() {
+        changed.lock()
+        defer { changed.unlock() }
+        while !isStopping {
+            while ladder.isEmpty && !isStopping { changed.wait() }
+            _ = changed.wait(until: Date(timeIntervalSinceNow: 0.02))
+            draw(ladder.take(now: now(), all: false))
+        }
+    }
+}

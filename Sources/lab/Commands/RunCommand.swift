@@ -1,0 +1,66 @@
+import Course
+import Foundation
+import LabCore
+import Sockets
+
+extension Command {
+    static let run = Command(
+        name: "run",
+        usage: ["DEMO", "DEMO --serve [--host HOST] [--port PORT] [--mine]", "DEMO --client HOST:PORT"],
+        summary: Text(en: "show a demo: server and client side by side", zh: "演示：服务器与客户端并排展示"),
+        details: Text(
+            en:
+                "On a terminal it starts the server and a prompt that is its client, and draws what both sides did for each "
+                + "line: their calls at the left and right, the bytes between them. In a pipe it answers each line with "
+                + "one, and prints nothing else.",
+            zh: "在终端上，它启动服务器，并给出作为客户端的提示符，每输入一行就画出两边做了什么：左右是各自的调用，中间是字节。"
+                + "在管道中，每行输入对应一行回答，不输出别的。"),
+        options: DemoOptions.specifications,
+        examples: [
+            Example("lab run udp-echo", "type lines and watch", "输入几行，看看发生什么"),
+            Example("echo hello | lab run tcp-echo", "prints HELLO", "输出 HELLO"),
+            Example("lab run tcp-threads --serve --port 0", "only the server, on any free port", "只运行服务器，端口任选"),
+            Example("lab run tcp-echo --mine", "your server of lesson 04", "运行你写的第 04 课服务器"),
+        ],
+        words: 0...1
+    ) { invocation in
+        guard let name = invocation.words.first else {
+            throw CommandError.usage(
+                say(
+                    "Which demo? For example: lab run udp-echo. `lab demos` lists them.",
+                    "哪个演示？例如：lab run udp-echo。`lab demos` 列出所有演示。"))
+        }
+        let demo = try Demo.find(name)
+        let options = try DemoOptions(invocation.arguments, of: demo)
+        guard let executable = executablePath() else {
+            throw CommandError.failure(say("This program does not find its own file.", "程序找不到自己的可执行文件。"))
+        }
+        let console = invocation.console
+        let screen = DemoScreen(
+            columns: console.columns, color: console.color, inputIsTerminal: console.inputIsTerminal,
+            outputIsTerminal: console.isTerminal)
+        // Outside the package there is no catalogue, and a demo needs none.
+        let catalogue = (try? invocation.workspace()).flatMap { try? $0.catalogue() }
+        return try demo.run(
+            options, on: screen, executable: executable,
+            mine: options.mine ? try invocation.builtExercise(of: demo) : nil, catalogue: catalogue)
+    }
+}
+
+extension Invocation {
+    /// The student's program, built anew: what is shown is what stands in the file.
+    fileprivate func builtExercise(of demo: Demo) throws -> String {
+        let workspace = try workspace()
+        let lesson = try workspace.catalogue().find(lesson: demo.lesson)
+        switch try Build(workspace).lesson(lesson) {
+        case .built: break
+        case .broken(let errors):
+            let list = errors.map { "\(workspace.relative($0.file)):\($0.line): \($0.message)" }
+            throw CommandError(
+                .notPassed, say("Your code does not compile:", "你的代码编译不过：") + "\n" + list.joined(separator: "\n"))
+        case .lab(let text): throw CommandError.failure(text)
+        case .stopped: throw CommandError.failure(say("The build was stopped.", "构建被中断了。"))
+        }
+        return workspace.root.appendingPathComponent(".build/debug/Lesson\(lesson.number)").path
+    }
+}
