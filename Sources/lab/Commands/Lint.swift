@@ -26,7 +26,7 @@ extension Command {
         words: 0...0
     ) { invocation in
         let workspace = try invocation.workspace()
-        let lint = Lint(workspace, demos: [])
+        let lint = Lint(workspace, demos: Set(Demo.all.map(\.id)))
         var defects = lint.read()
         if !invocation.has("--fast") {
             let activity = Activity(invocation.console)
