@@ -59,9 +59,9 @@ extension Cause {
     static let emptyTakenForEnd = Cause("empty-taken-for-end") { evidence in
         guard
             let empty = evidence.timeline.calls.last(where: { $0.isReceive && $0.returned != nil && $0.result == 0 }),
-            !evidence.timeline.calls.contains(where: { $0.isSend && $0.entered > empty.entered && $0.length == 0 })
+            !evidence.timeline.calls.contains(where: { $0.isSend && $0.entered > empty.entered })
         else { return nil }
-        return say("after \(empty.name) returned 0 it sent no empty datagram", "\(empty.name) 返回 0 之后，没有发出空数据报")
+        return say("after \(empty.name) returned 0 it sent nothing", "\(empty.name) 返回 0 之后，什么也没有发")
     }
 
     /// What is not UTF-8 was replaced (ef bf bd), or the datagram was dropped because of it.
@@ -89,7 +89,8 @@ extension Cause {
     }
 
     static let ipv4Only = Cause("ipv4-only") { evidence in
-        guard evidence.asked?.host.contains(":") != false,
+        // A function's address is among its arguments, and the checks that suspect this give it an IPv6 one.
+        guard let host = evidence.asked?.host, host.isEmpty || host.contains(":"),
             let made = evidence.timeline.calls("socket").last(where: { $0.result >= 0 }),
             made.arguments.0 == Int64(AF_INET)
         else { return nil }
@@ -108,10 +109,14 @@ extension Cause {
         return evidence.timeline.calls("connect").last { $0.descriptor == bound.descriptor && $0.result == 0 }?.callText
     }
 
-    static let busyWaiting = Cause("busy-waiting") { evidence in
-        evidence.timeline.counts.max { $0.value < $1.value }.map {
-            say("\($0.key) was called \($0.value) times in all", "\($0.key) 总共被调用 \($0.value) 次")
-        }
+    static let bindErrorIgnored = Cause("bind-error-ignored") { evidence in
+        guard evidence.ending == nil, let bound = evidence.timeline.calls("bind").last, bound.failed else { return nil }
+        return bound.text(now: evidence.now)
+    }
+
+    /// Where the general words for a failed bind (TIME_WAIT) would mislead: over UDP there is none.
+    static let exitedItself = Cause("exited") { evidence in
+        evidence.ending?.code.map { say("exit code \($0)", "退出码 \($0)") }
     }
 
     /// Sockets that were made and never closed. The check runs with a limit, so in the end there are none left.
@@ -125,11 +130,28 @@ extension Cause {
 
     // MARK: Clients
 
-    static let neverConnected = Cause("never-connected") { $0.timeline.count("connect") == 0 }
+    static let neverConnected = Cause("never-connected") { evidence in
+        evidence.timeline.count("connect") == 0 && !evidence.timeline.sends.isEmpty
+    }
+
+    /// The kernel told it, and it went on waiting.
+    static let refusalUnnoticed = Cause("refusal-not-noticed") { evidence in
+        guard evidence.timeline.calls("connect").contains(where: { $0.result == 0 }), !evidence.timeline.sends.isEmpty
+        else { return nil }
+        return evidence.timeline.calls.last { $0.error == ECONNREFUSED }?.text(now: evidence.now) ?? ""
+    }
 
     /// Waits for an answer in a call that has no time limit.
     static let noDeadline = Cause("no-deadline") { evidence in
-        evidence.timeline.calls.last { $0.isBlocked && ($0.isReceive || $0.isWait) }.map { $0.text(now: evidence.now) }
+        let timeline = evidence.timeline
+        let limited = Set(
+            timeline.calls("setsockopt").filter { $0.isOption(SOL_SOCKET, SO_RCVTIMEO) && $0.result == 0 }
+                .map(\.descriptor))
+        let endless = timeline.calls.last { call in
+            call.isBlocked
+                && (call.isReceive && !limited.contains(call.descriptor) || call.isWait && call.arguments.1 < 0)
+        }
+        return endless?.text(now: evidence.now)
     }
 
     static let noPermissionToBroadcast = Cause("no-broadcast-option") { evidence in

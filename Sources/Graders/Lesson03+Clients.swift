@@ -16,7 +16,7 @@ let lesson03ConnectedClient: [Check] = [
         try call.expectReturn(answer)
         try server.expectNothingMore(say("one datagram", "只发一个数据报"), cause: "sent-more-than-once")
     },
-    Check("connected-refused", suspects: [.neverConnected, .noDeadline]) { trial in
+    Check("connected-refused", suspects: [.neverConnected, .refusalUnnoticed]) { trial in
         let closed = try trial.closedPort()
         // A minute: a refusal is known at once, so whoever needs the timeout has not heard it.
         let call = try trial.ask("connected-client", Array("hello?".utf8), at: closed.address, timeout: 60_000)

@@ -5,7 +5,7 @@ import Sockets
 import Wire
 
 let lesson03UppercaseServer: [Check] = [
-    Check("uppercase-answers", suspects: [.answeredElsewhere, .sentWholeBuffer, .noRoomForAddress]) { trial in
+    serverCheck("uppercase-answers") { trial in
         let server = try trial.serve("uppercase-server")
         let client = try server.datagramClient()
         try client.send("Hello, udp!")
@@ -16,15 +16,15 @@ let lesson03UppercaseServer: [Check] = [
             try client.expect(uppercased(message))
         }
     },
-    Check("uppercase-address") { trial in try trial.expectBoundAsAsked("uppercase-server") },
-    Check("uppercase-ipv6", suspects: [.ipv4Only, .noRoomForAddress]) { trial in
+    serverCheck("uppercase-address") { trial in try trial.expectBoundAsAsked("uppercase-server") },
+    serverCheck("uppercase-ipv6", suspects: [.ipv4Only]) { trial in
         try trial.needsLoopback("::1")
         let server = try trial.serve("uppercase-server", host: "::1")
         let client = try server.datagramClient()
         try client.send("version six")
         try client.expect("VERSION SIX")
     },
-    Check("uppercase-largest", suspects: [.bufferTooSmall]) { trial in
+    serverCheck("uppercase-largest", suspects: [.bufferTooSmall]) { trial in
         let server = try trial.serve("uppercase-server")
         let client = try server.datagramClient()
         for count in [1025, 2049, 65_507] {
@@ -33,7 +33,7 @@ let lesson03UppercaseServer: [Check] = [
             try client.expect(uppercased(message))
         }
     },
-    Check("uppercase-empty", suspects: [.emptyTakenForEnd]) { trial in
+    serverCheck("uppercase-empty", suspects: [.emptyTakenForEnd]) { trial in
         let server = try trial.serve("uppercase-server")
         let client = try server.datagramClient()
         try client.send([])
@@ -41,7 +41,7 @@ let lesson03UppercaseServer: [Check] = [
         try client.send("next")
         try client.expect("NEXT")
     },
-    Check("uppercase-bytes", suspects: [.decodedToString, .changedOtherBytes]) { trial in
+    serverCheck("uppercase-bytes", suspects: [.decodedToString, .changedOtherBytes]) { trial in
         let server = try trial.serve("uppercase-server")
         let client = try server.datagramClient()
         // Valid UTF-8, not UTF-8, and every byte there is.
@@ -52,12 +52,12 @@ let lesson03UppercaseServer: [Check] = [
             try client.expect(uppercased(message))
         }
     },
-    Check("uppercase-each-sender", suspects: [.repliesToFirstClient, .connectedServer]) { trial in
+    serverCheck("uppercase-each-sender") { trial in
         try trial.expectEachSenderAnswered("uppercase-server", clients: 50) { client, message in
             try client.expect(uppercased(message))
         }
     },
-    Check("uppercase-port-taken") { trial in
+    serverCheck("uppercase-port-taken", suspects: [.bindErrorIgnored, .exitedItself]) { trial in
         let holder = try trial.datagramPeer()
         let expected = say(
             "it throws SocketError with EADDRINUSE: port \(holder.address.port) is taken",
@@ -65,9 +65,7 @@ let lesson03UppercaseServer: [Check] = [
         switch try trial.serveInVain("uppercase-server", port: holder.address.port) {
         case .threw("SocketError", _, EADDRINUSE, _): return
         case nil:
-            throw Failure(
-                expected: expected, got: say("it goes on and waits for clients", "它继续运行，等待客户端"),
-                cause: "bind-error-ignored")
+            throw Failure(expected: expected, got: say("it goes on and waits for clients", "它继续运行，等待客户端"))
         case .returned?:
             throw Failure(
                 expected: expected, got: say("it returned as if all were well", "它像没事一样返回了"),
@@ -75,7 +73,7 @@ let lesson03UppercaseServer: [Check] = [
         case let outcome?: throw Failure(expected: expected, got: outcome.text)
         }
     },
-    Check("uppercase-vanished-client", suspects: [.connectedServer, .stoppedBySendError]) { trial in
+    serverCheck("uppercase-vanished-client", suspects: [.stoppedBySendError]) { trial in
         let server = try trial.serve("uppercase-server")
         for _ in 0..<20 {
             let gone = try server.datagramClient()
@@ -85,23 +83,23 @@ let lesson03UppercaseServer: [Check] = [
         try client.send("still there?")
         try client.expect("STILL THERE?")
     },
-    Check("uppercase-failed-send", suspects: [.stoppedBySendError]) { trial in
+    serverCheck("uppercase-failed-send", suspects: [.stoppedBySendError]) { trial in
         let server = try trial.serve("uppercase-server", plan: .fail(.send, 1, with: EHOSTUNREACH))
         try server.datagramClient().send("cannot be reached")
         let client = try server.datagramClient()
         try client.send("but i can")
         try client.expect("BUT I CAN")
     },
-    Check("uppercase-eintr") { trial in
+    serverCheck("uppercase-eintr") { trial in
         let server = try trial.serve("uppercase-server", plan: .threeInterrupts)
         let client = try server.datagramClient()
         try client.send("again")
         try client.expect("AGAIN")
     },
-    Check("uppercase-idle", suspects: [.busyWaiting]) { trial in
+    serverCheck("uppercase-idle") { trial in
         try trial.expectIdle("uppercase-server") { client, message in try client.expect(uppercased(message)) }
     },
-    Check("uppercase-descriptors", suspects: [.descriptorLeak]) { trial in
+    serverCheck("uppercase-descriptors", suspects: [.descriptorLeak]) { trial in
         let server = try trial.serve("uppercase-server", descriptorLimit: 64)
         let client = try server.datagramClient()
         for number in 1...1000 {
@@ -112,7 +110,7 @@ let lesson03UppercaseServer: [Check] = [
 ]
 
 let lesson03TimestampServer: [Check] = [
-    Check("timestamp-answers", suspects: [.answeredElsewhere, .sentWholeBuffer, .noRoomForAddress]) { trial in
+    serverCheck("timestamp-answers") { trial in
         let server = try trial.serve("timestamp-server")
         let client = try server.datagramClient()
         var last = 0
@@ -122,19 +120,19 @@ let lesson03TimestampServer: [Check] = [
             poll(nil, 0, 3)
         }
     },
-    Check("timestamp-bytes", suspects: [.emptyTakenForEnd, .decodedToString, .changedOtherBytes]) { trial in
+    serverCheck("timestamp-bytes", suspects: [.emptyTakenForEnd, .decodedToString]) { trial in
         let server = try trial.serve("timestamp-server")
         let client = try server.datagramClient()
         for message in [(0...255).shuffled(using: &trial.random), [], [0x61, 0xff, 0xc3, 0x62], Array("a b".utf8)] {
             try client.expectTimestamp(message)
         }
     },
-    Check("timestamp-each-sender", suspects: [.repliesToFirstClient, .connectedServer]) { trial in
+    serverCheck("timestamp-each-sender") { trial in
         try trial.expectEachSenderAnswered("timestamp-server", clients: 20) { client, message in
             try client.expectTimestamp(message, sent: true)
         }
     },
-    Check("timestamp-too-long", suspects: [.stoppedBySendError, .bufferTooSmall]) { trial in
+    serverCheck("timestamp-too-long", suspects: [.stoppedBySendError, .bufferTooSmall]) { trial in
         let server = try trial.serve("timestamp-server")
         let client = try server.datagramClient()
         try client.expectTimestamp(trial.random.letters(65_493))
@@ -142,17 +140,17 @@ let lesson03TimestampServer: [Check] = [
         // Answers come in the order of the questions: this one is next if there was none before it.
         try client.expectTimestamp(Array("the next one".utf8))
     },
-    Check("timestamp-address", suspects: [.ipv4Only, .noRoomForAddress]) { trial in
+    serverCheck("timestamp-address", suspects: [.ipv4Only]) { trial in
         try trial.expectBoundAsAsked("timestamp-server")
-        try trial.needsLoopback("::1")
+        do { try trial.needsLoopback("::1") } catch is Unavailable { return }
         let server = try trial.serve("timestamp-server", host: "::1")
         try server.datagramClient().expectTimestamp(Array("version six".utf8))
     },
-    Check("timestamp-eintr") { trial in
+    serverCheck("timestamp-eintr") { trial in
         let server = try trial.serve("timestamp-server", plan: .threeInterrupts)
         try server.datagramClient().expectTimestamp(Array("again".utf8))
     },
-    Check("timestamp-idle", suspects: [.busyWaiting]) { trial in
+    serverCheck("timestamp-idle") { trial in
         try trial.expectIdle("timestamp-server") { client, message in
             try client.expectTimestamp(message, sent: true)
         }
@@ -160,6 +158,16 @@ let lesson03TimestampServer: [Check] = [
 ]
 
 // MARK: What both servers are asked
+
+/// A check of a server: what goes wrong with any datagram may be the reason, after what this check suspects.
+private func serverCheck(
+    _ id: String, suspects: [Cause] = [], _ body: @escaping @Sendable (Trial) throws -> Void
+) -> Check {
+    let any: [Cause] = [
+        .answeredElsewhere, .sentWholeBuffer, .noRoomForAddress, .repliesToFirstClient, .connectedServer,
+    ]
+    return Check(id, suspects: suspects + any, body: body)
+}
 
 extension FaultPlan {
     /// A signal interrupts receiving, waiting and sending, three times in a row each.
@@ -193,7 +201,7 @@ extension Trial {
         let server = try serve(entry)
         let clients = try (0..<count).map { _ in try server.datagramClient() }
         for round in 1...3 {
-            var messages = clients.indices.map { Array("round \(round) client \($0)".utf8) }
+            var messages = clients.indices.map { Array("round \(round), client \($0), ".utf8) }
             for index in clients.indices.shuffled(using: &random) {
                 messages[index] += random.letters(8)
                 try clients[index].send(messages[index])
@@ -219,7 +227,7 @@ extension Trial {
             expected: say(
                 "less than 100 ms of CPU time and at most 50 calls in 500 ms without a datagram",
                 "500 毫秒没有数据报时，CPU 时间不到 100 毫秒，调用不超过 50 次"),
-            got: say("\(busy) ms of CPU time, \(more) calls", "CPU 时间 \(busy) 毫秒，调用 \(more) 次"))
+            got: say("\(busy) ms of CPU time, \(more) calls", "CPU 时间 \(busy) 毫秒，调用 \(more) 次"), cause: "busy-waiting")
     }
 }
 
@@ -248,7 +256,7 @@ extension DatagramPeer {
         }
         let rest = Array(bytes.dropFirst(digits.count + 1))
         guard rest == message else {
-            let cut = bytes.count == 65_507 && message.starts(with: rest)
+            let cut = bytes.count == 65_507 && message.count < 65_493
             throw Failure(
                 expected: form, got: got, difference: byteDifference(expected: message, got: rest),
                 cause: cut ? "answer-cut" : nil)
