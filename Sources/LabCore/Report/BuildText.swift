@@ -41,8 +41,11 @@ public struct BuildText: Sendable {
             StyledText("  \(workspace.relative(error.file)):\(error.line):\(error.column)", .code))
         lines += StyledText(visible(error.message)).wrapped(to: width - 2).map { StyledText("  ") + $0 }
         for row in error.excerpt {
-            let row = visibleLines(row).joined()
-            lines.append((StyledText("  ") + StyledText(row, row.contains("`-") ? .bad : .quiet)).truncated(to: width))
+            var row = visibleLines(row).joined()
+            // The compiler repeats its message at the place; above it has been read already.
+            let mark = row.range(of: "`- \(error.severity.rawValue): ")
+            if let mark { row.replaceSubrange(mark.lowerBound..., with: "^") }
+            lines.append((StyledText("  ") + StyledText(row, mark == nil ? .quiet : .bad)).truncated(to: width))
         }
         return lines
     }

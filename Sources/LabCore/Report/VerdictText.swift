@@ -12,6 +12,8 @@ public struct VerdictText: Sendable {
     public var workspace: Workspace
     /// The reference is being graded, not the student's code.
     public var reference: Bool
+    /// Ends a failure with the commands that help; not where keys do.
+    public var showsNext = true
 
     public init(catalogue: Catalogue, workspace: Workspace, width: Int = 80, reference: Bool = false) {
         self.catalogue = catalogue
@@ -37,12 +39,9 @@ public struct VerdictText: Sendable {
             return field(
                 say("skipped", "跳过"), verdict.reason ?? say("not possible on this machine", "这台机器上做不了"), .quiet)
         case .labError:
-            return field(say("lab error", "环境出错"), verdict.reason ?? "", .bad)
-                + field(
-                    "",
-                    say(
-                        "This is not about your code. `lab doctor` looks at this machine.",
-                        "与你的代码无关。`lab doctor` 检查这台机器。"))
+            let more = say(
+                "This is not about your code. `lab doctor` looks at this machine.", "与你的代码无关。`lab doctor` 检查这台机器。")
+            return field(say("lab error", "环境出错"), [verdict.reason ?? "", more].joined(separator: "\n"), .bad)
         }
     }
 
@@ -84,7 +83,7 @@ public struct VerdictText: Sendable {
         }
         lines += why(report)
         lines += printed(verdict.output)
-        lines += next(report, lesson, check)
+        if showsNext { lines += next(report, lesson, check) }
         return lines
     }
 
@@ -109,7 +108,9 @@ public struct VerdictText: Sendable {
 
     private func why(_ report: Report) -> [StyledText] {
         let cause = report.cause.flatMap { catalogue.causes[$0] }
-        let reasons = [cause?.why.description, report.detail].compactMap { $0 }.filter { !$0.isEmpty }
+        // A detail that is one of the calls above would say it twice.
+        let detail = report.detail.flatMap { detail in report.calls.contains { $0.contains(detail) } ? nil : detail }
+        let reasons = [cause?.why.description, detail].compactMap { $0 }.filter { !$0.isEmpty }
         guard !reasons.isEmpty else { return [] }
         return field(say("why", "原因"), reasons.joined(separator: "\n"))
     }
@@ -135,8 +136,7 @@ public struct VerdictText: Sendable {
         let read = StyledText(say("read", "阅读") + "  ", .quiet)
         let one = label + hint + StyledText("     ") + read + path
         if one.width <= width { return [one] }
-        let second = StyledText("  ") + StyledText(say("read", "阅读").padded(to: labelWidth), .quiet) + path
-        return [label + hint] + second.wrapped(to: width, hanging: 2 + labelWidth)
+        return field(say("next", "下一步"), hint.plain, .code) + field(say("read", "阅读"), path.plain, .code)
     }
 
     private func reading(_ report: Report, _ lesson: Catalogue.Lesson, _ check: Catalogue.Check) -> String {

@@ -181,7 +181,8 @@ public struct WalkScreen: Sendable {
         }
         if state.isPassed { return hint(state) + passed(state) }
         guard let verdict = state.verdicts[state.selected] else { return hint(state) }
-        let text = VerdictText(catalogue: state.catalogue, workspace: state.workspace, width: width)
+        var text = VerdictText(catalogue: state.catalogue, workspace: state.workspace, width: width)
+        text.showsNext = false
         return hint(state) + text.details(verdict)
     }
 

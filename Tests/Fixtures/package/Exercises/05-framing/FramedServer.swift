@@ -1,0 +1,1 @@
+func framedServer() { todo("step 1: decode") }

@@ -1,0 +1,1 @@
+// A package in miniature for the tests of what shows lessons: it is read, never built.

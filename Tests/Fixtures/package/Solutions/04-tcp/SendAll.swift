@@ -1,0 +1,2 @@
+// The reference of SendAll.
+func stubSendAll() { real() }

@@ -1,0 +1,2 @@
+// The reference of UppercaseServer.
+func stubUppercaseServer() { real() }
