@@ -46,12 +46,12 @@ public struct Lesson05: LessonContract {
             .function("encode-frame") { a in .bytes(encodeFrame(try a.bytes(0))) },
             .server("framed-echo-server", framedEchoServer),
             // One file after another over one socket: what follows a file belongs to the next.
-            .function("send-files") { a in
+            .function("send-file") { a in
                 let socket = try a.descriptor(0)
                 for index in try a.list(1).indices { try sendFile(socket, try a.list(1).string(index)) }
                 return .none
             },
-            .function("receive-files") { a in
+            .function("receive-file") { a in
                 let (socket, folder) = (try a.descriptor(0), try a.string(1))
                 return .list(try (0..<(try a.int(2))).map { _ in .string(try receiveFile(socket, folder)) })
             },

@@ -97,7 +97,7 @@ let frameDecoderChecks: [Check] = [
         try trial.expect(.frames, limit: 1000, byteByByte(bigEndianBytes(1001 as UInt32)))
     },
     Check("frame-memory") { trial in
-        let limit = 600_000_000
+        let limit = 400_000_000
         let process = try trial.launch()
         try trial.expect(.frames, limit: limit, [framed("first")], in: process)
         let (memory, space) = (process.peakMemory, process.peakAddressSpace)
