@@ -11,6 +11,7 @@ let lessons = [
     "04-tcp",
     "05-framing",
     "06-select",
+    "07-epoll",
 ]
 
 func number(_ slug: String) -> String { String(slug.prefix(2)) }

@@ -15,6 +15,9 @@ public struct Deadline: Sendable {
 
     public init(in seconds: Double = patience) { time = now() + UInt64(seconds * Deadline.scale * 1e9) }
 
+    /// - Parameter time: in nanoseconds, as `now()` counts.
+    public init(at time: UInt64) { self.time = time }
+
     public var hasPassed: Bool { now() >= time }
 
     /// What is left, for `poll`: 0 when it has passed, rounded up so that a wait does not end early.

@@ -192,6 +192,9 @@ public final class Subject: @unchecked Sendable {
         } ?? nil
     }
 
+    /// Waits for a server's function to come back, as one does that was asked to stop; nil if it did not in time.
+    func waitForReturn(until deadline: Deadline) throws -> HostReply? { try wait(until: deadline) { stopped } }
+
     /// Waits until the tap shows what is asked for; nil if it did not in time.
     public func waitForTimeline<Found>(until deadline: Deadline = Deadline(), _ find: (Timeline) -> Found?) throws
         -> Found?

@@ -176,6 +176,18 @@ public struct Server {
             boundTo: server.family == AF_INET6 ? "::1" : "127.0.0.1", trial: trial, subject: subject, server: server)
     }
 
+    /// Waits for the server's function to return, after it was asked to stop.
+    public func expectReturn(within seconds: Double = Deadline.patience) throws {
+        let expected = say("the server's function returns", "服务器函数返回")
+        do {
+            switch try subject.waitForReturn(until: Deadline(in: seconds))?.outcome {
+            case .returned?: return
+            case let outcome?: throw Failure(expected: expected, got: outcome.text)
+            case nil: throw Failure(expected: expected, got: say("it is still running", "仍在运行"))
+            }
+        } catch is ProgramEnded { throw ProgramEnded(expected: expected) }
+    }
+
     /// Ends it at once (SIGKILL), as a crash would.
     public func kill() { subject.stop() }
 }

@@ -7,6 +7,7 @@ public let allGraders: [LessonGrader] = [
     lesson04,
     lesson05,
     lesson06,
+    lesson07,
 ]
 
 public func grader(of slug: String) -> LessonGrader? { allGraders.first { $0.slug == slug } }

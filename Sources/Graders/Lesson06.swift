@@ -7,76 +7,16 @@ import Wire
 let lesson06 = LessonGrader(
     slug: Lesson06.slug, checks: selectServerChecks + connectWithTimeoutChecks + duplexChatChecks)
 
-private let uppercaseExchange = Exchange("hello, select", answer: "HELLO, SELECT")
+let uppercaseExchange = Exchange("hello, select", answer: "HELLO, SELECT")
 
 // MARK: - The server
 
 private let selectServerChecks: [Check] =
     [
-        Check("select-answers", suspects: [.mainThreadBlocked]) { trial in
-            let server = try trial.serve("select-server")
-            let client = try server.connect()
-            for size in [1, 300, 40_000] {
-                let message = trial.random.bytes(size)
-                try client.send(message)
-                try client.expect(uppercased(message))
-            }
-            client.halfClose()
-            try client.expectEnd()
-        },
         Check("select-used") { trial in
             let server = try trial.serve("select-server")
             try uppercaseExchange.runOnce(server)
             try trial.expectSelect(server)
-        },
-        Check("select-one-thread") { trial in
-            let server = try trial.serve("select-server")
-            let clients = try (0..<20).map { _ in try server.connect() }
-            for client in clients.reversed() { try uppercaseExchange.run(client) }
-            try trial.expectOneThread(server)
-        },
-        Check("select-crowd", suspects: [.smallBacklog, .mainThreadBlocked]) { trial in
-            let server = try trial.serve("select-server")
-            let crowd = try server.crowd(500)
-            for _ in 0..<3 {
-                let salt = trial.random.letters(8)
-                try crowd.exchange { index in salt + Array("client \(index)\u{e9}".utf8) }
-            }
-        },
-        Check("select-silent-client", suspects: [.mainThreadBlocked]) { trial in
-            let server = try trial.serve("select-server")
-            let silent = try (0..<5).map { _ in try server.connect() }
-            let talking = try server.connect()
-            try uppercaseExchange.run(talking)
-            for client in silent.reversed() { try uppercaseExchange.run(client) }
-        },
-        Check("select-deaf-client", suspects: [.blockedInSend, .mainThreadBlocked]) { trial in
-            let server = try trial.serve("select-server")
-            let deaf = try server.connect(smallBuffers: true)
-            let message = trial.random.letters(1 << 20)
-            let sent = try deaf.sendUntilStuck(message)
-            let other = try server.connect()
-            try uppercaseExchange.run(other)
-            // What was kept for it is still there when it does read.
-            try deaf.expect(Array(uppercased(message).prefix(sent)))
-        },
-        Check("select-back-pressure", suspects: [.keepsEverything]) { trial in
-            let server = try trial.serve("select-server")
-            try uppercaseExchange.runOnce(server)
-            let before = server.subject.peakMemory
-            let deaf = try server.connect(smallBuffers: true)
-            let message = [UInt8](repeating: UInt8(ascii: "x"), count: 64 << 20)
-            let sent = try deaf.sendUntilStuck(message)
-            let grown = (server.subject.peakMemory - before) >> 20
-            guard sent < message.count, grown < 32 else {
-                throw Failure(
-                    expected: say(
-                        "it stops reading from a client that reads nothing, and uses less than 32 MB more for it",
-                        "不再从一个什么也不读的客户端读取，为它多用的内存少于 32 MB"),
-                    got: say(
-                        "it took \(sent >> 20) MB, and uses \(grown) MB more",
-                        "它收下了 \(sent >> 20) MB，多用了 \(grown) MB 内存"))
-            }
         },
         Check("select-fd-setsize", suspects: [.pastTheSet]) { trial in
             // Numbers from 3 on are the program's, so the last of these clients do not fit into a set.
@@ -100,26 +40,8 @@ private let selectServerChecks: [Check] =
             try early.expect("STILL THERE?")
             try uppercaseExchange.runOnce(server)
         },
-        Check("select-full-table", suspects: [.acceptErrorEndedServer, .spinsOnFullTable]) { trial in
-            let server = try trial.serve("select-server", descriptorLimit: 40)
-            let clients = try (0..<60).map { _ in try server.connect() }
-            try uppercaseExchange.run(clients[0])
-            let before = server.subject.cpuTime
-            // Not to wait for something: this second is what is measured.
-            poll(nil, 0, 1000)
-            let busy = Int(server.subject.cpuTime - before) / 1_000_000
-            guard busy < 300 else {
-                throw Failure(
-                    expected: say(
-                        "less than 300 ms of CPU in a second with no room for another client",
-                        "没有空闲描述符的一秒内，CPU 少于 300 ms"),
-                    got: say("\(busy) ms", "\(busy) ms"))
-            }
-            for client in clients.prefix(30) { client.close() }
-            // Those who waited in the queue get their turn.
-            for client in clients.suffix(20) { try uppercaseExchange.run(client) }
-        },
-    ] + streamServerChecks("select-server", prefix: "select", exchange: uppercaseExchange)
+    ] + eventServerChecks("select-server", prefix: "select", crowd: 500)
+    + streamServerChecks("select-server", prefix: "select", exchange: uppercaseExchange)
 
 // MARK: - Connecting
 

@@ -5,6 +5,7 @@ import Solution03
 import Solution04
 import Solution05
 import Solution06
+import Solution07
 
 /// The reference implementation of each lesson. `lab new lesson` adds the next line.
 var references: [any LessonContract] {
@@ -15,5 +16,6 @@ var references: [any LessonContract] {
         Solution04.reference,
         Solution05.reference,
         Solution06.reference,
+        Solution07.reference,
     ]
 }

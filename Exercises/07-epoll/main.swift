@@ -1,0 +1,12 @@
+// The plumbing between your functions and the lab: there is nothing to do in this file.
+import Course
+import LessonHost
+
+LessonHost.run(
+    Lesson07(
+        epollServer: epollServer,
+        edgeTriggeredServer: edgeTriggeredServer,
+        idleTimeoutServer: idleTimeoutServer,
+        makeStopper: makeStopper,
+        requestStop: requestStop,
+        stoppableServer: stoppableServer))

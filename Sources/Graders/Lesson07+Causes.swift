@@ -1,0 +1,104 @@
+// What the checks of lesson 07 ask of a server, and the mistakes that they recognise.
+import Course
+import GraderKit
+import Sockets
+import Wire
+
+extension Trial {
+    /// - Parameter edges: what it must ask for: EPOLLET, or not.
+    func expectEpoll(_ server: Server, edges: Bool) throws {
+        let timeline = server.subject.timeline
+        let expected =
+            edges
+            ? say("it waits in epoll_wait, edge-triggered (EPOLLET)", "用 epoll_wait 等待，边缘触发（EPOLLET）")
+            : say("it waits in epoll_wait, level-triggered", "用 epoll_wait 等待，水平触发")
+        guard timeline.count("epoll_wait", "epoll_pwait", "kevent") > 0 else {
+            let other = ["select", "pselect", "poll", "ppoll"].first { timeline.count($0) > 0 }
+            throw Failure(
+                expected: expected,
+                got: other.map { say("it waits in \($0)", "它在 \($0) 中等待") }
+                    ?? say("epoll_wait was never called", "没有调用 epoll_wait"),
+                cause: other == nil ? nil : "another-call-than-epoll")
+        }
+        let asksForEdges = timeline.calls("epoll_ctl").filter { $0.asksForEdges }.count
+        let asksForLevels = timeline.calls("epoll_ctl").filter { $0.arguments.0 == 1 && !$0.asksForEdges }.count
+        if edges && asksForEdges == 0 {
+            throw Failure(
+                expected: expected, got: say("EPOLLET was never asked for", "没有使用 EPOLLET"), cause: "level-not-edge")
+        }
+        if !edges && asksForLevels == 0 {
+            throw Failure(
+                expected: expected, got: say("everything was asked for with EPOLLET", "全部用了 EPOLLET"),
+                cause: "edge-not-level")
+        }
+    }
+
+    /// Clients are connected and say nothing for a second: the server waits.
+    func expectQuiet(_ server: Server) throws {
+        let before = (cpu: server.subject.cpuTime, calls: server.subject.timeline.callCount)
+        // Not to wait for something: this second is what is measured.
+        poll(nil, 0, 1000)
+        let cpu = (Int(server.subject.cpuTime) - Int(before.cpu)) / 1_000_000
+        let calls = server.subject.timeline.callCount - before.calls
+        guard cpu <= 100, calls <= 100 else {
+            throw Failure(
+                expected: say(
+                    "at most 100 ms of CPU and 100 calls in a second in which no client says anything",
+                    "没有客户端说话的一秒内，CPU 不超过 100 ms，调用不超过 100 次"),
+                got: say("\(cpu) ms of CPU, \(calls) calls", "CPU \(cpu) ms，调用 \(calls) 次"))
+        }
+    }
+}
+
+extension Call {
+    /// EPOLLET is bit 31 (epoll_ctl(2)).
+    fileprivate var asksForEdges: Bool { name == "epoll_ctl" && arguments.1 & (1 << 31) != 0 }
+    /// EPOLLOUT is bit 2.
+    fileprivate var asksToWrite: Bool { name == "epoll_ctl" && arguments.1 & 4 != 0 }
+}
+
+extension Timeline {
+    var waits: Int { count("epoll_wait", "epoll_pwait", "poll", "ppoll", "select", "pselect", "kevent") }
+}
+
+extension Cause {
+    static let alwaysAsksToWrite = Cause("always-asks-to-write") { evidence in
+        evidence.timeline.calls("epoll_ctl").last { $0.asksToWrite && !$0.asksForEdges }.map {
+            say("descriptor \($0.descriptor), asked for EPOLLOUT", "描述符 \($0.descriptor)，询问了 EPOLLOUT")
+        }
+    }
+
+    /// The last receive on a connection brought bytes, and it waits for an edge: EAGAIN was not waited for.
+    static let readOnce = Cause("edge-read-once") { evidence in
+        let calls = evidence.timeline.calls
+        guard calls.contains(where: \.asksForEdges), evidence.timeline.blocked.contains(where: \.isWait),
+            let last = calls.last(where: \.isReceive), last.result > 0
+        else { return nil }
+        return say("\(last.callText) = \(last.result), and then it waited", "\(last.callText) = \(last.result)，然后就去等待了")
+    }
+
+    static let acceptedOnce = Cause("edge-accepted-once") { evidence in
+        let calls = evidence.timeline.calls
+        guard calls.contains(where: \.asksForEdges), evidence.timeline.blocked.contains(where: \.isWait),
+            let last = calls.last(where: \.isAccept), last.result >= 0
+        else { return nil }
+        return say("\(last.callText) = \(last.result), and then it waited", "\(last.callText) = \(last.result)，然后就去等待了")
+    }
+
+    static let neverTimesOut = Cause("waits-for-ever") { evidence in
+        evidence.timeline.blocked.last { $0.isWait && $0.arguments.1 < 0 }?.callText
+    }
+
+    static let countsFromAccept = Cause("counts-from-accept") { evidence in
+        evidence.timeline.calls.contains { $0.isReceive && $0.result > 0 } ? "" : nil
+    }
+
+    static let stopNotSeen = Cause("stop-not-seen") { evidence in
+        evidence.timeline.blocked.last(where: \.isWait)?.callText
+    }
+
+    static let stoppedTooEarly = Cause("pending-dropped-at-stop") { evidence in
+        if case .returned? = evidence.returned { return "" }
+        return nil
+    }
+}

@@ -1,0 +1,200 @@
+// Grader of lesson 07: epoll. lesson.json describes each check under the same id.
+import Course
+import GraderKit
+import Sockets
+import Wire
+
+let lesson07 = LessonGrader(
+    slug: Lesson07.slug,
+    checks: levelTriggeredChecks + edgeTriggeredChecks + idleTimeoutChecks + stoppableChecks)
+
+private let levelTriggeredChecks: [Check] =
+    [
+        Check("epoll-used") { trial in
+            let server = try trial.serve("epoll-server")
+            try uppercaseExchange.runOnce(server)
+            try trial.expectEpoll(server, edges: false)
+        },
+        Check("epoll-write-interest", suspects: [.alwaysAsksToWrite]) { trial in
+            let server = try trial.serve("epoll-server")
+            let clients = try (0..<10).map { _ in try server.connect() }
+            for client in clients { try uppercaseExchange.run(client) }
+            try trial.expectQuiet(server)
+            for client in clients { try uppercaseExchange.run(client) }
+        },
+    ] + eventServerChecks("epoll-server", prefix: "epoll", crowd: 5000)
+    + streamServerChecks("epoll-server", prefix: "epoll", exchange: uppercaseExchange)
+
+private let edgeTriggeredChecks: [Check] =
+    [
+        Check("edge-used") { trial in
+            let server = try trial.serve("edge-triggered-server")
+            try uppercaseExchange.runOnce(server)
+            try trial.expectEpoll(server, edges: true)
+        },
+        Check("edge-drains", suspects: [.readOnce]) { trial in
+            let server = try trial.serve("edge-triggered-server")
+            let client = try server.connect()
+            try uppercaseExchange.run(client)
+            // While the server is stopped all of it arrives, and so does the end: one edge stands for everything.
+            try server.subject.pause()
+            let message = trial.random.letters(60_000)
+            try client.send(message)
+            client.halfClose()
+            server.subject.resume()
+            try client.expect(uppercased(message))
+            try client.expectEnd()
+        },
+        Check("edge-accepts-all", suspects: [.acceptedOnce]) { trial in
+            let server = try trial.serve("edge-triggered-server")
+            try server.subject.pause()
+            let clients = try (0..<50).map { _ in try server.beginConnect() }
+            for client in clients { try client.expectConnected() }
+            server.subject.resume()
+            for client in clients.reversed() { try uppercaseExchange.run(client) }
+        },
+        Check("edge-reads-on", suspects: [.readOnce]) { trial in
+            // Reading stops for lack of room, and has to go on once there is some, though no edge says so.
+            let server = try trial.serve("edge-triggered-server")
+            let deaf = try server.connect(smallBuffers: true)
+            let message = trial.random.letters(1 << 20)
+            let sent = try deaf.sendUntilStuck(message)
+            deaf.halfClose()
+            try deaf.expect(Array(uppercased(message).prefix(sent)))
+            try deaf.expectEnd()
+        },
+    ] + eventServerChecks("edge-triggered-server", prefix: "edge", crowd: 5000)
+    + streamServerChecks("edge-triggered-server", prefix: "edge", exchange: uppercaseExchange)
+
+private let idleTimeoutChecks: [Check] = [
+    Check("idle-closes-silent", suspects: [.neverTimesOut]) { trial in
+        let server = try trial.serve("idle-timeout-server")
+        let silent = try server.connect()
+        let began = now()
+        try silent.expectEnd()
+        let took = Int(now() - began) / 1_000_000
+        guard took >= Lesson07.idleTimeout - 50 else {
+            throw Failure(
+                expected: say(
+                    "a silent client is closed after \(Lesson07.idleTimeout) ms",
+                    "不说话的客户端在 \(Lesson07.idleTimeout) ms 后被关闭"),
+                got: say("it was closed after \(took) ms", "\(took) ms 后就被关闭了"))
+        }
+        try uppercaseExchange.runOnce(server)
+    },
+    Check("idle-closes-who-fell-silent", suspects: [.neverTimesOut]) { trial in
+        let server = try trial.serve("idle-timeout-server")
+        let client = try server.connect()
+        try uppercaseExchange.run(client)
+        try client.expectEnd()
+    },
+    Check("idle-keeps-who-talks", suspects: [.countsFromAccept]) { trial in
+        let server = try trial.serve("idle-timeout-server")
+        let talker = try server.connect()
+        try uppercaseExchange.run(talker)
+        // A client that came at the same time and says nothing measures the time: when it is closed, the talker, who
+        // spoke in the middle, must still be there.
+        let silent = try server.connect()
+        let deadline = now() + UInt64(Lesson07.idleTimeout) * 500_000
+        let sentence = say("the silent client is not closed yet", "不说话的客户端还没有被关闭")
+        guard case .late = try silent.receive(1, until: Deadline(at: deadline), expected: sentence) else {
+            throw Failure(expected: sentence, got: say("it was closed before half of the time", "不到一半时间就被关闭了"))
+        }
+        try uppercaseExchange.run(talker)
+        let spoke = now()
+        try silent.expectEnd()
+        // Had the machine slept this long, the talker would be due as well: then nothing can be said.
+        guard now() - spoke < UInt64(Lesson07.idleTimeout) * 900_000 else {
+            throw Unavailable(
+                say(
+                    "this machine is too busy to measure \(Lesson07.idleTimeout) ms",
+                    "这台机器太忙，量不准 \(Lesson07.idleTimeout) ms"))
+        }
+        try uppercaseExchange.run(talker)
+    },
+    Check("idle-by-timer", suspects: [.pollsInsteadOfWaiting]) { trial in
+        let server = try trial.serve("idle-timeout-server")
+        let clients = try (0..<20).map { _ in try server.connect() }
+        for client in clients { try uppercaseExchange.run(client) }
+        let before = server.subject.timeline.waits
+        for client in clients { try client.expectEnd() }
+        let waits = server.subject.timeline.waits - before
+        guard waits <= 60 else {
+            throw Failure(
+                expected: say(
+                    "at most 60 waits until 20 silent clients are closed", "关闭 20 个不说话的客户端，等待调用不超过 60 次"),
+                got: say("\(waits) waits", "\(waits) 次"))
+        }
+    },
+    Check("idle-many", suspects: [.neverTimesOut]) { trial in
+        let server = try trial.serve("idle-timeout-server", descriptorLimit: 1024)
+        let crowd = try (0..<500).map { _ in try server.connect() }
+        for client in crowd { try client.expectEnd() }
+        try uppercaseExchange.runOnce(server)
+    },
+]
+
+private let stoppableChecks: [Check] = [
+    Check("stop-serves") { trial in
+        let server = try trial.serve("stoppable-server")
+        let clients = try (0..<5).map { _ in try server.connect() }
+        for client in clients.reversed() { try uppercaseExchange.run(client) }
+    },
+    Check("stop-returns", suspects: [.stopNotSeen]) { trial in
+        let server = try trial.serve("stoppable-server")
+        let client = try server.connect()
+        try uppercaseExchange.run(client)
+        server.subject.signal(SIGTERM)
+        try server.expectReturn()
+    },
+    Check("stop-closes") { trial in
+        let server = try trial.serve("stoppable-server")
+        let client = try server.connect()
+        try uppercaseExchange.run(client)
+        let before = server.subject.descriptorCount
+        server.subject.signal(SIGTERM)
+        try server.expectReturn()
+        try client.expectEnd()
+        // Gone at the least: listener, client and epoll.
+        let left = server.subject.descriptorCount
+        guard left <= before - 3 else {
+            throw Failure(
+                expected: say("listener, clients and epoll are closed", "监听套接字、客户端和 epoll 都已关闭"),
+                got: say("only \(before - left) of its descriptors were closed", "只关闭了 \(before - left) 个描述符"),
+                cause: "left-open-at-stop")
+        }
+    },
+    Check("stop-finishes-answers", suspects: [.stoppedTooEarly]) { trial in
+        let server = try trial.serve("stoppable-server")
+        let client = try server.connect(smallBuffers: true)
+        let message = trial.random.letters(50_000)
+        try client.send(message)
+        let sentence = say("it receives 50,000 bytes", "接收 50,000 字节")
+        guard
+            try server.subject.waitForTimeline({ timeline in
+                timeline.calls.filter(\.isReceive).reduce(0) { $0 + Int(max(0, $1.result)) } >= message.count
+                    ? true : nil
+            }) != nil
+        else { throw Failure(expected: sentence, got: say("it received less", "收到的不足")) }
+        server.subject.signal(SIGTERM)
+        try client.expect(uppercased(message))
+        try client.expectEnd()
+        try server.expectReturn()
+    },
+    Check("stop-waits-quietly", suspects: [.pollsInsteadOfWaiting]) { trial in
+        let server = try trial.serve("stoppable-server")
+        let client = try server.connect()
+        try uppercaseExchange.run(client)
+        try trial.expectQuiet(server)
+        server.subject.signal(SIGTERM)
+        try server.expectReturn()
+    },
+    Check("stop-not-held-up", suspects: [.blockedInSend]) { trial in
+        // A client that never takes its answer cannot keep the server from stopping.
+        let server = try trial.serve("stoppable-server")
+        let deaf = try server.connect(smallBuffers: true)
+        _ = try deaf.sendUntilStuck(trial.random.letters(1 << 20))
+        server.subject.signal(SIGTERM)
+        try server.expectReturn()
+    },
+]
