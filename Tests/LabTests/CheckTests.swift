@@ -129,7 +129,7 @@ final class CheckTests: XCTestCase {
         let result = try Subprocess.run(
             Lab.executable, ["check", "03", "--solution", "--json"], folder: Lab.root, environment: environment,
             stop: stop,
-            line: { _ in stop.stop() })
+            line: { _ in if !stop.isStopped { stop.stop() } })
         XCTAssertEqual(result.status, 128 + SIGTERM)
         XCTAssertEqual(try FileManager.default.contentsOfDirectory(atPath: folder.path), [])
         let deadline = Date(timeIntervalSinceNow: 10)

@@ -10,6 +10,7 @@ public enum Interrupts {
         var installed = false
         var next = 0
         var cleanups: [(id: Int, body: @Sendable () -> Void)] = []
+        var folders: Set<String> = []
     }
 
     private static let state = Mutex(State())
@@ -59,6 +60,11 @@ public enum Interrupts {
 
     public static func remove(_ id: Int) { state.withLock { $0.cleanups.removeAll { $0.id == id } } }
 
+    /// `folder` and all in it will be gone when a signal has ended the process.
+    static func add(folder: String) { state.withLock { _ = $0.folders.insert(folder) } }
+
+    static func remove(folder: String) { state.withLock { _ = $0.folders.remove(folder) } }
+
     /// Runs `body` to its end even if a signal comes meanwhile.
     public static func held<Result, Failure: Error>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
         try critical.withLock { _ throws(Failure) in try body() }
@@ -66,14 +72,26 @@ public enum Interrupts {
 
     /// Undoes what must be, and dies of the signal.
     public static func end(by number: Int32) -> Never {
-        let cleanups = state.withLock { $0.cleanups }
+        let (cleanups, folders) = state.withLock { ($0.cleanups, $0.folders) }
         for cleanup in cleanups.reversed() { cleanup.body() }
         critical.withLock { _ in
             signal(number, SIG_DFL)
+            if !folders.isEmpty { become(["sh", "-c", removal, "sh", "\(number)"] + folders) }
             raise(number)
         }
         _exit(128 + number)
     }
+}
+
+/// Other threads may make files until the very end: only when this process has become another program are they gone.
+/// A second Ctrl-C does not stop it.
+private let removal = "trap '' INT TERM HUP; n=$1; shift; rm -rf -- \"$@\"; trap - INT TERM HUP; kill -\"$n\" $$"
+
+/// execv(3); comes back only if that is not possible.
+private func become(_ words: [String]) {
+    var arguments = words.map { strdup($0) } + [nil]
+    defer { for argument in arguments { free(argument) } }
+    execv("/bin/sh", &arguments)
 }
 
 /// Where the handler writes; set before the handler is.

@@ -15,11 +15,10 @@ public enum TemporaryFolder {
         let folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         before = getenv("TMPDIR").map { String(cString: $0) }
         setenv("TMPDIR", folder, 1)
-        let remove: @Sendable () -> Void = { try? FileManager.default.removeItem(atPath: folder) }
-        let cleanup = Interrupts.add(remove)
+        Interrupts.add(folder: folder)
         return {
-            Interrupts.remove(cleanup)
-            remove()
+            Interrupts.remove(folder: folder)
+            try? FileManager.default.removeItem(atPath: folder)
         }
     }
 }
