@@ -71,7 +71,7 @@ let package = Package(
         // A program that misbehaves on demand. The test bundle does not depend on it, as it does not on the exercises: an
         // executable that a test target depends on is linked into the tests, and the tap with it.
         .executableTarget(
-            name: "TapProbe", dependencies: ["Course", "LessonHost", "Sockets"], path: "Tests/TapProbe",
+            name: "TapProbe", dependencies: ["Course", "GraderKit", "LessonHost", "Sockets"], path: "Tests/TapProbe",
             swiftSettings: [.swiftLanguageMode(.v5)]),
         .testTarget(name: "TapTests", dependencies: ["Course", "GraderKit", "Sockets", "Wire"]),
         .testTarget(name: "WireTests", dependencies: ["Course", "CTapRecord", "Sockets", "Wire"]),

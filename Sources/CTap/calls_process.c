@@ -5,11 +5,22 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+
+/* A place for a child. Where there is none, whoever asks again and again, as a fork bomb does, is held up a little. */
+static int *reserve(void) {
+    int *place = tap_child_reserve();
+    if (place) return place;
+    struct timespec pause = {.tv_nsec = 20000000};
+    REAL(nanosleep)(&pause, NULL);
+    errno = EAGAIN;
+    return NULL;
+}
 
 pid_t fork(void) {
     if (!tap_active) return REAL(fork)();
-    int *place = tap_child_reserve(); /* whoever calls: a process is a process */
+    int *place = reserve(); /* whoever calls: a process is a process */
     if (!RECORDED) {
         pid_t process = place ? REAL(fork)() : -1;
         if (place && process != 0) tap_child_started(place, process);
@@ -34,7 +45,7 @@ typedef int spawner(pid_t *, const char *, const posix_spawn_file_actions_t *, c
 static int spawn_counted(spawner *spawn, pid_t *process, const char *path, const posix_spawn_file_actions_t *actions,
                          const posix_spawnattr_t *attributes, char *const arguments[], char *const environment[]) {
     if (!tap_active) return spawn(process, path, actions, attributes, arguments, environment);
-    int *place = tap_child_reserve();
+    int *place = reserve();
     if (!place) return EAGAIN;
     pid_t started = -1;
     int error = spawn(&started, path, actions, attributes, arguments, environment);

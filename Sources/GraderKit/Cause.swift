@@ -50,6 +50,7 @@ extension Cause {
     static let memory = Cause("out-of-memory") { $0.ending?.limit == .memory }
     static let threadLimit = Cause("too-many-threads") { $0.ending?.limit == .threads }
     static let cpuLimit = Cause("spinning") { $0.ending?.signal == SIGXCPU }
+    static let fileSize = Cause("file-too-large") { $0.ending?.signal == SIGXFSZ }
     static let flood = Cause("output-flood") { evidence in
         guard evidence.output.count > Subject.Output.most else { return nil }
         return say("it printed more than \(evidence.output.count >> 20) MB", "它打印了超过 \(evidence.output.count >> 20) MB")
@@ -235,7 +236,7 @@ extension Cause {
 
     /// Endings that say by themselves what went wrong.
     static let crashes: [Cause] = [
-        memory, threadLimit, flood, sigpipe, cpuLimit, misaligned, overflow, indexOutOfRange, crash,
+        memory, threadLimit, fileSize, flood, sigpipe, cpuLimit, misaligned, overflow, indexOutOfRange, crash,
     ]
     /// What explains a failure of any check, the surest first. A server may have come back because of an `EINTR`, so
     /// that is looked at before.

@@ -7,6 +7,11 @@ public struct Program: Sendable {
     public var executable: String
     public var arguments: [String]
 
+    public init(executable: String, arguments: [String]) {
+        self.executable = executable
+        self.arguments = arguments
+    }
+
     /// The student's: `Lesson04` in the folder of build products.
     public static func exercise(_ slug: String, products: URL) -> Program {
         Program(executable: products.appendingPathComponent("Lesson" + slug.prefix(2)).path, arguments: [])

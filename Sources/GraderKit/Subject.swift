@@ -15,7 +15,7 @@ public final class Subject: @unchecked Sendable {
 
     private let supervisor: pid_t
     /// In the environment of the process and of those that it starts, so that they can be told from all others.
-    private let run = UUID().uuidString
+    let run = UUID().uuidString
     private let control: Int32
     private let tap: Int32
     private let printed: Int32
@@ -93,7 +93,7 @@ public final class Subject: @unchecked Sendable {
     /// - Parameter onCall: told each call twice, when it is entered and when it returns, as the tap told of it. Under the
     ///   subject's lock: it must not ask the subject anything.
     init(
-        _ program: Program, plan: FaultPlan, descriptorLimit: Int?, folder: String,
+        _ program: Program, plan: FaultPlan, descriptorLimit: Int?, memoryLimit: Int? = nil, folder: String,
         onCall: (@Sendable (Call) -> Void)? = nil
     ) throws {
         guard access(program.executable, X_OK) == 0 else {
@@ -115,6 +115,7 @@ public final class Subject: @unchecked Sendable {
         environment["LAB_FOLDER"] = folder
         environment["LAB_LANG"] = Language.current.rawValue
         environment["LAB_DESCRIPTOR_LIMIT"] = String(descriptorLimit ?? 1024)
+        environment["LAB_MEMORY_LIMIT"] = String(memoryLimit ?? 1 << 30)
         // A crash then shows the student's own line, in about 20 ms.
         environment["SWIFT_BACKTRACE"] =
             "enable=yes,interactive=no,color=no,threads=crashed,limit=32,images=none,registers=none"

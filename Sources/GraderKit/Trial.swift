@@ -44,9 +44,13 @@ public final class Trial {
     ///
     /// - Parameter descriptorLimit: how many it may have open; 1,024 unless told otherwise, whatever this machine's own
     ///   limit is. Skips the check where the machine does not permit as many.
-    public func launch(plan: FaultPlan = .none, descriptorLimit: Int? = nil) throws -> Subject {
+    /// - Parameter memoryLimit: in bytes, of the process and its children together; 1 GiB unless told otherwise.
+    public func launch(
+        plan: FaultPlan = .none, descriptorLimit: Int? = nil, memoryLimit: Int? = nil
+    ) throws -> Subject {
         if let descriptorLimit { try needsDescriptors(descriptorLimit) }
-        let subject = try Subject(program, plan: plan, descriptorLimit: descriptorLimit, folder: folder)
+        let subject = try Subject(
+            program, plan: plan, descriptorLimit: descriptorLimit, memoryLimit: memoryLimit, folder: folder)
         subjects.append(subject)
         return subject
     }

@@ -9,7 +9,7 @@ struct GradedHost {
     let descriptors: LabDescriptors
 
     func run() -> Never {
-        let memory = environment("LAB_MEMORY_LIMIT").flatMap(UInt64.init) ?? 1 << 30
+        let memory = environment("LAB_MEMORY_LIMIT").flatMap(UInt64.init) ?? .max
         let hidden = [descriptors.control, descriptors.tap]
         guard tap_supervise(descriptors.supervisor, memory, hidden) == 0 else { exit(3) }
         // From here on this is the child: the student's process.
