@@ -56,6 +56,14 @@ int getaddrinfo(const char *host, const char *service, const struct addrinfo *hi
     tap_enter(&span, 0);
     /* The result is the error: a plan's number is returned as it is. */
     int result = span.fault.error ? span.fault.error : REAL(getaddrinfo)(host, service, hints, found);
+    struct addrinfo *also;
+    if (result == 0 && span.fault.also && REAL(getaddrinfo)(span.fault.also, service, hints, &also) == 0) {
+        /* Two lists in a row are one list to whoever follows ai_next, freeaddrinfo among them. */
+        struct addrinfo *last = also;
+        while (last->ai_next) last = last->ai_next;
+        last->ai_next = *found;
+        *found = also;
+    }
     tap_leave(&span, result);
     return result;
 }

@@ -4,6 +4,7 @@
        send#2-4:errno=104         the 2nd, 3rd and 4th send fail with ECONNRESET, without being made
        accept%3:errno=103         every third accept fails with ECONNABORTED
        resolve:errno=-3           every getaddrinfo returns EAI_AGAIN: its codes are its own
+       resolve:also=2001:db8::7   every getaddrinfo finds this address, too, before the others: a name with several
 
    joined by ';'. A rule names a class of calls, since a student may write read for recv. Each rule counts the calls that
    it could apply to, also those that another rule has changed; a forked child goes on from its parent's counts. Where
@@ -23,6 +24,7 @@ struct rule {
     uint64_t calls; /* a bit for each enum tap_call */
     uint64_t first, last, every;
     struct tap_fault fault;
+    char also[64];
     uint64_t seen;
 };
 
@@ -91,6 +93,12 @@ static const char *read_rule(const char *text, struct rule *rule) {
         rule->fault.most = read_number(&text);
         return rule->fault.most ? text : NULL;
     }
+    if (step_over(&text, ":also=")) {
+        length = strcspn(text, ";");
+        if (rule->calls != BIT(getaddrinfo) || length == 0 || length >= sizeof rule->also) return NULL;
+        memcpy(rule->also, text, length);
+        return text + length;
+    }
     if (!step_over(&text, ":errno=")) return NULL;
     bool negative = rule->calls == BIT(getaddrinfo) && step_over(&text, "-");
     rule->fault.error = (int)read_number(&text);
@@ -141,6 +149,7 @@ struct tap_fault tap_plan_next(enum tap_call call, int descriptor, int flags) {
         if (number < rule->first || number > rule->last || number % rule->every != 0) continue;
         if (!fault.error) fault.error = rule->fault.error;
         if (rule->fault.most < fault.most) fault.most = rule->fault.most;
+        if (rule->also[0]) fault.also = rule->also;
     }
     return fault;
 }

@@ -151,7 +151,7 @@ static void put(struct tap_record *record) {
 void tap_enter(struct tap_span *span, int flags) {
     int saved = errno;
     span->fault = tap_plan_next(span->record.call, span->record.descriptor, flags);
-    span->record.perturbed |= span->fault.error != 0 || span->fault.most < span->record.length;
+    span->record.perturbed |= span->fault.error != 0 || span->fault.most < span->record.length || span->fault.also;
     span->record.phase = TAP_ENTERED;
     put(&span->record);
     span->record.data_length = 0;

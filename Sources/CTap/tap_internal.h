@@ -21,6 +21,7 @@ int tap_hidden_in_order(int found[TAP_MOST_HIDDEN]); /* returns how many there a
 struct tap_fault {
     int error;   /* not 0: fail with this errno, without making the call */
     size_t most; /* SIZE_MAX: no limit; else move at most so many bytes */
+    const char *also; /* not NULL: an address that getaddrinfo finds, too */
 };
 int tap_plan_read(const char *plan);
 struct tap_fault tap_plan_next(enum tap_call call, int descriptor, int flags);

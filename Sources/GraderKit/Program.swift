@@ -61,5 +61,8 @@ public struct FaultPlan: Sendable {
         FaultPlan(["\(calls.rawValue)%\(n):errno=\(code)"])
     }
 
+    /// Every getaddrinfo finds this numeric address, too, before the others: a name with several addresses.
+    public static func resolves(also address: String) -> FaultPlan { FaultPlan(["resolve:also=\(address)"]) }
+
     public static func + (left: FaultPlan, right: FaultPlan) -> FaultPlan { FaultPlan(left.rules + right.rules) }
 }
