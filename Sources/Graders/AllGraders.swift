@@ -3,6 +3,7 @@ import GraderKit
 /// Every lesson's grader. `lab new lesson` adds the next line.
 public let allGraders: [LessonGrader] = [
     lesson01,
+    lesson02,
     lesson03,
     lesson04,
     lesson05,
