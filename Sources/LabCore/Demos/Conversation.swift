@@ -17,6 +17,8 @@ extension Play {
         var hint: String
         /// A line to begin with before a person.
         var example: String?
+        /// What is shown after it.
+        var afterExample: (() throws -> Void)?
         /// What others may use as a client: `nc -u 127.0.0.1 12000`.
         var others: (Endpoint) -> [String]
         /// Explains an exchange below its drawing.
@@ -47,6 +49,7 @@ extension Play {
         try starting(client)
         if let example = conversation.example, stage.draws {
             try answer(Array(example.utf8), client, conversation, running)
+            if running != nil { try conversation.afterExample?() }
         }
         while let line = screen.readLine(prompt: client.prompt) { try answer(line, client, conversation, running) }
         do { try client.finish() } catch let failure as NoAnswer { screen.complain(failure.text) }

@@ -77,6 +77,7 @@ public struct Demo: Sendable {
         // Ctrl-C is how a demo is meant to end.
         let cleanup = Interrupts.add {
             stage.stop()
+            screen.endLine()
             _exit(ExitCode.success.rawValue)
         }
         defer { Interrupts.remove(cleanup) }

@@ -11,6 +11,7 @@ public final class DemoScreen: @unchecked Sendable {
     private let color: Bool
     private let lock = NSLock()
     private var prompt: String?
+    private var readerHasLeft = false
     private var input: [UInt8] = []
     private var inputHasEnded = false
 
@@ -60,6 +61,15 @@ public final class DemoScreen: @unchecked Sendable {
         lock.withLock { emit(STDOUT_FILENO, Array((start + line.rendered(color: color) + "\n").utf8)) }
     }
 
+    /// Behind the `^C` that the terminal shows.
+    func endLine() {
+        // Whoever writes now may be waiting for a terminal that does not read.
+        guard outputIsTerminal, lock.try() else { return }
+        defer { lock.unlock() }
+        prompt = nil
+        emit(STDOUT_FILENO, [UInt8(ascii: "\n")])
+    }
+
     func complain(_ message: String) {
         put(STDERR_FILENO, "lab: " + visibleLines(message).joined(separator: "\n     ") + "\n")
     }
@@ -73,9 +83,13 @@ public final class DemoScreen: @unchecked Sendable {
         }
     }
 
+    /// Under the lock.
     private func emit(_ descriptor: Int32, _ bytes: [UInt8]) {
-        // The reader has left (`lab run udp-echo | head -1`): so do we.
-        if !writeAll(descriptor, bytes) && descriptor == STDOUT_FILENO { Interrupts.end(by: SIGPIPE) }
+        guard !readerHasLeft, !writeAll(descriptor, bytes), descriptor == STDOUT_FILENO else { return }
+        // `lab run handshake | head -3`: when the reader leaves, so do we. From a thread of its own, because whoever writes
+        // may hold what has to be ended.
+        readerHasLeft = true
+        Thread.detachNewThread { Interrupts.end(by: SIGPIPE) }
     }
 
     // MARK: In

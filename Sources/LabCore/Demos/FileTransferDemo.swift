@@ -157,10 +157,10 @@ private final class FileTransfer {
             receiver.end()
         }
         let end = Value.socket(type: SOCK_STREAM, address: wire.address.bytes)
-        try sender.begin("send-files", [end, .list([.string(path)])])
-        let from = try wire.accept()
-        try receiver.begin("receive-files", [end, .string(received), .int(1)])
-        let to = try wire.accept()
+        try sender.begin("send-file", [end, .list([.string(path)])])
+        let from = try wire.accept { _ = try sender.poll() }
+        try receiver.begin("receive-file", [end, .string(received), .int(1)])
+        let to = try wire.accept { _ = try receiver.poll() }
         let size = (try? FileManager.default.attributesOfItem(atPath: path))?[.size] as? Int ?? 0
         var result = Result()
         try wire.carry(from: from, to: to, atMost: cutAfter) { progress in
@@ -227,7 +227,7 @@ private final class FileTransfer {
             defer { receiver.end() }
             do {
                 defer { close(connection) }
-                try receiver.begin("receive-files", [.passed(connection), .string(folder), .int(1)])
+                try receiver.begin("receive-file", [.passed(connection), .string(folder), .int(1)])
             }
             let outcome = try receiver.poll(until: Deadline(in: 3600))
             let text = outcome?.text ?? say("gave up after an hour", "等了一小时，放弃了")
@@ -246,7 +246,7 @@ private final class FileTransfer {
             defer { sender.end() }
             do {
                 _ = try sender.call(
-                    "send-files", [.socket(type: SOCK_STREAM, address: address.bytes), .list([.string(path)])],
+                    "send-file", [.socket(type: SOCK_STREAM, address: address.bytes), .list([.string(path)])],
                     server: server, within: 3600)
                 play.screen.answer(Array(say("\(path): sent", "\(path)：已发送").utf8))
             } catch let failure as NoAnswer {

@@ -57,13 +57,15 @@ final class FileWire {
     /// The next program that connects.
     ///
     /// - Parameter deadline: nil: none.
+    /// - Parameter check: called again and again meanwhile; throws if nobody will come.
     /// - Throws: `ETIMEDOUT` if nobody comes.
-    func accept(until deadline: Deadline? = Deadline()) throws -> Int32 {
+    func accept(until deadline: Deadline? = Deadline(), check isComing: () throws -> Void = {}) throws -> Int32 {
         while true {
             var interest = pollfd(fd: listener, events: Int16(POLLIN), revents: 0)
             let ready = poll(&interest, 1, deadline == nil ? -1 : 100)
             if ready < 0 && errno != EINTR { throw SocketError("poll", errno) }
             if ready <= 0 {
+                try isComing()
                 if let deadline, deadline.hasPassed { throw SocketError("accept", ETIMEDOUT) }
                 continue
             }

@@ -10,6 +10,7 @@ extension Demo {
         "framing", Lesson05.slug, "messages with a length in front, glued together and told apart again",
         "带长度前缀的消息：粘在一起，再分开", port: 8888, [.serve, .client, .mine]
     ) { play in
+        play.stage.label(label)
         try play.converse(
             .init(
                 clientName: say("client", "客户端"),
@@ -21,8 +22,30 @@ extension Demo {
                         + "big-endian) says where each one ends.",
                     "输入一行：每个词是一条消息，全部用一次 send 发出。每条前面的长度（u32，大端）说明它在哪里结束。"),
                 example: "one two three",
+                afterExample: { try play.cutIntoPieces() },
                 others: { ["lab run framing --client \($0.written)"] },
                 explain: explained))
+    }
+}
+
+extension Play {
+    /// The same bytes on a bad day: the tap lets each recv of another server have a few of them at a time.
+    fileprivate func cutIntoPieces() throws {
+        step(
+            say(
+                "Once more, with another server whose every recv gets at most 5 bytes: the tap sees to that. The messages are "
+                    + "the same, however the stream is cut.",
+                "再来一次：换一个服务器，由探针让它每次 recv 最多得到 5 个字节。无论字节流怎么切断，消息都一样。"))
+        let server = try serve(subject, "framed-echo-server", host: host, port: 0, plan: .most(5, each: .receive))
+        let client = FrameClient(self, server.reachable)
+        let answers = try client.ask(Array("one two".utf8))
+        stage.settle(showsWaiting: false)
+        for answer in answers { screen.answer(answer) }
+        try client.finish()
+        stage.settle(showsWaiting: false)
+        client.end()
+        stage.end(server.subject)
+        step(say("Now your lines.", "现在轮到你输入。"))
     }
 }
 
@@ -57,10 +80,26 @@ private final class FrameClient: DemoClient {
         }
     }
 
+    func end() { caller.end() }
+
     func finish() throws { if isConnected { _ = try caller.call("leave", [], server: server) } }
 }
 
 private func words(_ line: [UInt8]) -> [[UInt8]] { line.split(separator: UInt8(ascii: " ")).map(Array.init) }
+
+/// `[3]one [3]two`, if the bytes are whole frames.
+@Sendable private func label(_ bytes: [UInt8]) -> String? {
+    var rest = bytes[...]
+    var frames: [String] = []
+    while rest.count >= 4 {
+        let length = rest.prefix(4).reduce(0) { $0 << 8 | Int($1) }
+        rest = rest.dropFirst(4)
+        guard length <= rest.count, isReadable(Array(rest.prefix(length)), total: length) else { return nil }
+        frames.append("[\(length)]" + String(decoding: rest.prefix(length), as: UTF8.self))
+        rest = rest.dropFirst(length)
+    }
+    return rest.isEmpty && !frames.isEmpty ? frames.joined(separator: " ") : nil
+}
 
 /// How the decoder reads the bytes that came.
 private func explained(_ line: [UInt8], _ answers: [[UInt8]]) -> [StyledText] {

@@ -44,7 +44,8 @@ extension Play {
     /// - Returns: where clients find it.
     fileprivate func startNetwork(_ seed: UInt64) throws -> SocketAddress {
         let server = try serve(helper, "numbered-server", host: options.host, port: 0)
-        stage.putNetworkBetween(label: label)
+        stage.label(label)
+        stage.putNetworkBetween()
         // A delay may outlast the client's patience.
         let weather = DatagramNetwork.Weather(delay: 100...500)
         do {
@@ -83,14 +84,14 @@ extension Play {
 }
 
 /// A datagram of this protocol: the number of its attempt, and its text.
-@Sendable private func label(_ bytes: [UInt8]) -> String {
-    guard bytes.count >= 8 else { return shownText(bytes, total: bytes.count, room: 20) }
+@Sendable private func label(_ bytes: [UInt8]) -> String? {
+    guard bytes.count >= 8 else { return nil }
     let attempt = bytes[4..<8].reduce(0) { $0 << 8 | UInt32($1) }
     let text = Array(bytes[8...])
     return "\(attempt): " + shownText(text, total: text.count, room: 12)
 }
 
-extension Ladder.Fate {
+extension DatagramMatcher.Fate {
     fileprivate init(_ fate: DatagramNetwork.Fate) {
         switch fate {
         case .delivered: self = .delivered

@@ -35,6 +35,7 @@ final class Play: @unchecked Sendable {
     static func draws(_ demo: Demo, _ options: DemoOptions, _ screen: DemoScreen) -> Bool {
         guard !options.quiet else { return false }
         if options.serve { return screen.outputIsTerminal }
+        if options.client != nil { return screen.isInteractive }
         return demo.isShow || screen.isInteractive
     }
 
@@ -55,9 +56,9 @@ final class Play: @unchecked Sendable {
 
     /// Starts a server and waits until it can be reached.
     func serve(
-        _ program: Program, _ entry: String, host: String, port: UInt16
+        _ program: Program, _ entry: String, host: String, port: UInt16, plan: FaultPlan = .none
     ) throws -> DemoServer {
-        let subject = try stage.start(program, .right)
+        let subject = try stage.start(program, .right, plan: plan)
         return DemoServer(
             subject: subject,
             address: try reached(try subject.startServing(entry, host: host, port: port), subject, host, port))

@@ -13,12 +13,17 @@ final class Stage: @unchecked Sendable {
     let folder: String
 
     private let changed = NSCondition()
+    /// Held while rows are drawn, so that they come in order. Never under `changed`: a terminal that does not read must not
+    /// keep the demo from being stopped.
+    private let drawing = NSLock()
+    /// Under `drawing`.
+    private var text: LadderText
     // Under `changed`:
     private var ladder = Ladder()
-    private var text: LadderText
     private var programs: [Subject] = []
     private var endings: [() -> Void] = []
     private var isStopping = false
+    private var isStopped = false
 
     init(screen: DemoScreen, draws: Bool) throws {
         self.screen = screen
@@ -32,13 +37,17 @@ final class Stage: @unchecked Sendable {
     // MARK: Programs
 
     /// Starts a program; its calls are drawn on its side.
-    func start(_ program: Program, _ side: Side, tag: String = "", isDrawn: Bool = true) throws -> Subject {
+    ///
+    /// - Parameter plan: what the tap makes of its calls.
+    func start(
+        _ program: Program, _ side: Side, tag: String = "", isDrawn: Bool = true, plan: FaultPlan = .none
+    ) throws -> Subject {
         changed.lock()
         defer { changed.unlock() }
         waitIfStopping()
         let draws = draws && isDrawn
         let party = draws ? ladder.join(Party(side: side, tag: tag)) : 0
-        let subject = try Subject.live(program, in: folder) { [self] call in
+        let subject = try Subject.live(program, in: folder, plan: plan) { [self] call in
             guard draws else { return }
             changed.lock()
             ladder.add(call, from: party, now: now())
@@ -64,13 +73,14 @@ final class Stage: @unchecked Sendable {
         changed.unlock()
     }
 
-    /// Ends all that was started.
+    /// Ends all that was started; back when it is gone, whoever has asked first.
     func stop() {
         changed.lock()
         let isFirst = !isStopping
         isStopping = true
         let (programs, endings) = (programs, endings)
         changed.broadcast()
+        while !isFirst && !isStopped { changed.wait() }
         changed.unlock()
         guard isFirst else { return }
         for ending in endings { ending() }
@@ -78,6 +88,10 @@ final class Stage: @unchecked Sendable {
         do { try FileManager.default.removeItem(atPath: folder) } catch {
             screen.complain(say("cannot remove \(folder): \(error)", "删除不了 \(folder)：\(error)"))
         }
+        changed.lock()
+        isStopped = true
+        changed.broadcast()
+        changed.unlock()
     }
 
     /// Stays until one of the programs ends: Ctrl-C ends the demo from another thread.
@@ -105,28 +119,26 @@ final class Stage: @unchecked Sendable {
     /// Names the columns.
     func heading(left: String, right: String) {
         guard draws else { return }
-        changed.lock()
-        defer { changed.unlock() }
-        screen.print(text.heading(left: left, right: right))
+        drawing.withLock { screen.print(text.heading(left: left, right: right)) }
     }
 
     /// A line of a demo's own, in the same columns.
     func row(left: StyledText, right: StyledText) {
         guard draws else { return }
-        changed.lock()
-        defer { changed.unlock() }
-        screen.print(text.row(left: left, right: right))
+        drawing.withLock { screen.print(text.row(left: left, right: right)) }
     }
 
-    /// Datagrams of both sides go through a network; what stands on their arrows.
-    func putNetworkBetween(label: @escaping @Sendable ([UInt8]) -> String) {
+    /// What stands on the arrows of these bytes instead of the bytes as text; nil for bytes that it does not know.
+    func label(_ label: @escaping @Sendable ([UInt8]) -> String?) { drawing.withLock { text.label = label } }
+
+    /// Datagrams of both sides go through a network.
+    func putNetworkBetween() {
         changed.lock()
         defer { changed.unlock() }
-        ladder.hasNetworkBetween = true
-        text.label = label
+        ladder.putNetworkBetween()
     }
 
-    func note(_ fate: Ladder.Fate, for bytes: [UInt8], to side: Side) {
+    func note(_ fate: DatagramMatcher.Fate, for bytes: [UInt8], to side: Side) {
         changed.lock()
         ladder.note(fate, for: bytes, to: side)
         changed.broadcast()
@@ -144,22 +156,33 @@ final class Stage: @unchecked Sendable {
         for subject in subjects { subject.waitForTap() }
         let patience = Date(timeIntervalSinceNow: 0.3)
         changed.lock()
-        defer { changed.unlock() }
         while !ladder.isQuiet(.right), !isStopping, changed.wait(until: patience) {}
-        draw(ladder.take(now: now(), all: true))
-        if showsWaiting { draw(ladder.takeWaiting(.right, now: now())) }
+        changed.unlock()
+        draw {
+            let rows = $0.take(now: now(), all: true)
+            return showsWaiting ? rows + $0.takeWaiting(.right, now: now()) : rows
+        }
     }
 
-    private func draw(_ rows: [LadderRow]) { for row in rows { screen.print(text.lines(row)) } }
+    private func draw(_ take: (inout Ladder) -> [LadderRow]) {
+        drawing.lock()
+        defer { drawing.unlock() }
+        changed.lock()
+        let rows = take(&ladder)
+        changed.unlock()
+        for row in rows { screen.print(text.lines(row)) }
+    }
 
     /// What happens without our asking: other clients, repeated attempts.
     private func drawAsItHappens() {
-        changed.lock()
-        defer { changed.unlock() }
-        while !isStopping {
+        while true {
+            changed.lock()
             while ladder.isEmpty && !isStopping { changed.wait() }
             _ = changed.wait(until: Date(timeIntervalSinceNow: 0.02))
-            draw(ladder.take(now: now(), all: false))
+            let isOver = isStopping
+            changed.unlock()
+            if isOver { return }
+            draw { $0.take(now: now(), all: false) }
         }
     }
 }

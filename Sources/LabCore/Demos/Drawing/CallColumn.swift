@@ -39,20 +39,15 @@ private func argumentForms(_ call: Call) -> [String] {
         let to = call.given.map { ", \($0)" } ?? ""
         return ["\(fd), …, \(call.length)\(to)", "\(fd), …, \(call.length)", fd]
     case "recv", "recvfrom", "recvmsg", "read", "readv": return ["\(fd), …, \(call.length)", fd]
-    case "signal", "sigaction": return [signalName(Int32(truncatingIfNeeded: call.arguments.0))]
     case "setsockopt", "getsockopt":
-        let option = inside(call.callText)
-        return [option, option.split(separator: " ").last.map(String.init) ?? fd, fd]
+        let words = inside(call.callText).split(separator: ", ").map(String.init)
+        let option = words.count > 1 ? words[1] : "…"
+        return [words.joined(separator: ", "), "\(fd), \(option)", option, fd]
     case "shutdown", "listen": return [inside(call.callText), fd]
     default:
         let all = inside(call.callText)
         return all.isEmpty ? [""] : [all, call.descriptor >= 0 ? fd : "…"]
     }
-}
-
-private func signalName(_ number: Int32) -> String {
-    let names = [SIGCHLD: "SIGCHLD", SIGPIPE: "SIGPIPE", SIGINT: "SIGINT", SIGTERM: "SIGTERM", SIGALRM: "SIGALRM"]
-    return names[number] ?? "\(number)"
 }
 
 /// What stands between the parentheses of `name(…)`.
@@ -74,6 +69,9 @@ func shownText(_ bytes: [UInt8], total: Int, room: Int) -> String {
     }
     return "\"\(text)\"" + (isCut ? "…" : "")
 }
+
+/// The bytes are text.
+func isReadable(_ bytes: [UInt8], total: Int) -> Bool { readable(bytes, isCut: total > bytes.count) != nil }
 
 /// Nil if the bytes are not UTF-8, or have control characters other than the ends of lines and tabs.
 private func readable(_ bytes: [UInt8], isCut: Bool) -> String? {

@@ -22,7 +22,7 @@ struct LadderRow {
     /// Where it belongs (ns, CLOCK_MONOTONIC).
     var time: UInt64
     /// Where it belongs among the calls of each thread that has a part in it: a thread's calls stay in order.
-    var places: [(lane: Ladder.Lane, time: UInt64)] = []
+    var places: [(lane: Lane, time: UInt64)] = []
     /// When it was learnt of.
     var seen: UInt64
     var left: Cell?

@@ -7,13 +7,10 @@ import Wire
 struct LadderText {
     /// Of the whole drawing.
     var columns: Int
-    /// What stands on the arrow of these bytes instead of the bytes as text.
-    var label: (@Sendable (_ bytes: [UInt8]) -> String)?
+    /// What stands on the arrow of these bytes instead of the bytes as text; nil for bytes that it does not know.
+    var label: (@Sendable (_ bytes: [UInt8]) -> String?)?
 
-    init(columns: Int, label: (@Sendable (_ bytes: [UInt8]) -> String)? = nil) {
-        self.columns = min(max(columns, 80), 140)
-        self.label = label
-    }
+    init(columns: Int) { self.columns = min(max(columns, 80), 140) }
 
     /// Columns of the arrows: 22 of 80.
     var middle: Int { 22 + (columns - 80) * 2 / 5 }
@@ -124,12 +121,13 @@ struct LadderText {
         case .end: text = "FIN"
         case .reset: text = "RST"
         case .bytes(let bytes, let count):
-            if let label {
-                text = label(bytes)
-            } else if count == 0 {
-                text = say("0 bytes", "0 字节")
-            } else {
+            if let label = label?(bytes) {
+                text = label
+            } else if count > 0, isReadable(bytes, total: count) {
                 text = shownText(bytes, total: count, room: room)
+            } else {
+                // Their hex stands below.
+                text = say(count == 1 ? "1 byte" : "\(count) bytes", "\(count) 字节")
             }
         }
         return StyledText(text).truncated(to: room + 2).plain

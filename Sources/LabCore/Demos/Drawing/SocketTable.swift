@@ -13,7 +13,7 @@ struct SocketTable {
     struct Entry {
         var isStream: Bool
         var local: SocketAddress?
-        /// As a datagram socket was told by `connect`.
+        /// As `connect` was told it.
         var remote: SocketAddress?
         var connection: Connection?
         /// Is this the end that connected?
@@ -22,6 +22,9 @@ struct SocketTable {
         var holders: Set<Int32>
         /// Its side of the stream has been ended.
         var hasEnded = false
+
+        /// Whom it speaks to, for those who do not see that end.
+        var stranger: SocketAddress? { isClient ? remote : connection?.client ?? remote }
     }
 
     private struct Process: Hashable {
@@ -43,6 +46,11 @@ struct SocketTable {
     private var standIns: Int32 = -1
 
     func entry(_ call: Call, _ party: Int) -> Entry? { index(call.descriptor, call, party).flatMap { entries[$0] } }
+
+    /// A party has the port that such a datagram goes to.
+    func hasDatagramSocket(at address: SocketAddress) -> Bool {
+        entries.values.contains { !$0.isStream && $0.local?.port == address.port }
+    }
 
     mutating func change(_ call: Call, _ party: Int, _ change: (inout Entry) -> Void) {
         guard let index = index(call.descriptor, call, party), var entry = entries[index] else { return }
