@@ -83,6 +83,13 @@ extension PendingCall {
         if let last = sends.last { try expectWait(timeout, from: last, until: end) }
     }
 
+    /// Has less than the timeout gone by since its last datagram left?
+    func gaveUpEarly(_ timeout: Int) throws -> Bool {
+        let end = now()
+        guard let last = try subject.waitForTimeline({ $0.sends.last }) else { return false }
+        return Int((end - min(end, last.entered)) / 1_000_000) + tick < timeout
+    }
+
     /// Between two moments lies at least the timeout.
     func expectWait(_ timeout: Int, from sent: Call, until end: UInt64) throws {
         let waited = Int((end - min(end, sent.entered)) / 1_000_000)
