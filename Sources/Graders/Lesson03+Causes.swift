@@ -172,6 +172,12 @@ extension Cause {
         !evidence.timeline.calls("setsockopt").contains { $0.joinsGroup && $0.result == 0 }
     }
 
+    /// It has joined, and yet nothing of what was sent on loopback has arrived.
+    static let joinedElsewhere = Cause("joined-elsewhere") { evidence in
+        evidence.timeline.calls("setsockopt").contains { $0.joinsGroup && $0.result == 0 }
+            && !evidence.timeline.calls.contains { $0.isReceive && $0.returned != nil && $0.result >= 0 }
+    }
+
     static let boundToAny = Cause("bound-to-any") { evidence in
         guard let bound = evidence.timeline.calls("bind").last?.given, bound.host == "0.0.0.0" else { return nil }
         return say("it bound \(bound)", "绑定了 \(bound)")

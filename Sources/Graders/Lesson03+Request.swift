@@ -141,7 +141,7 @@ let lesson03Request: [Check] = [
         try call.expectPauses(of: timeout, datagrams: 2)
         if let second {
             try server.send(second.answer(Array("the answer".utf8)), to: second.sender)
-            try call.expectAnswer(Array("the answer".utf8), attempt: 2)
+            try call.expectAnswer(Array("the answer".utf8), attempt: 2, within: timeout)
         }
     },
     Check("request-refused", suspects: [.gaveUpOnRefusal, .noDeadline]) { trial in
@@ -261,7 +261,15 @@ extension DatagramPeer {
 }
 
 extension PendingCall {
-    func expectAnswer(_ payload: [UInt8], attempt: Int) throws { try outcome().expectAnswer(payload, attempt: attempt) }
+    /// - Parameter timeout: it should have waited for so long after its last datagram, in milliseconds.
+    func expectAnswer(_ payload: [UInt8], attempt: Int, within timeout: Int? = nil) throws {
+        let outcome = try outcome()
+        var cause: String?
+        if let timeout, case .threw("RequestError", "noAnswer", _, _) = outcome, try gaveUpEarly(timeout) {
+            cause = "wait-cut-short"
+        }
+        try outcome.expectAnswer(payload, attempt: attempt, cause: cause)
+    }
 }
 
 extension PendingCall.Outcome {
@@ -290,9 +298,15 @@ extension Cause {
         evidence.timeline.calls.last { $0.error == ECONNREFUSED }.map { $0.text(now: evidence.now) }
     }
 
-    /// Interrupted in the middle, it went on to the next attempt or gave up.
+    /// Interrupted in the middle, it went on to something else, or gave up.
     static let interrupted = Cause("eintr-not-retried") { evidence in
-        evidence.timeline.calls.last { $0.error == EINTR }.map { $0.text(now: evidence.now) }
+        let calls = evidence.timeline.calls
+        for (index, call) in calls.enumerated() where call.error == EINTR {
+            let next = calls[(index + 1)...].first { $0.thread == call.thread }
+            let again = next.map { $0.name == call.name || !call.isSend && ($0.isReceive || $0.isWait) } ?? false
+            if !again { return call.text(now: evidence.now) }
+        }
+        return nil
     }
 }
 

@@ -1,11 +1,11 @@
-// Lesson 03: datagrams for many: broadcast, discovery, multicast.
+// Lesson 03: one datagram to everybody, and who answers it.
 import Course
 import GraderKit
 import Sockets
 import Wire
 
 let lesson03Broadcast: [Check] = [
-    Check("broadcast-reaches-all", suspects: [.noPermissionToBroadcast, .notTheBroadcastAddress]) { trial in
+    broadcastCheck("broadcast-reaches-all") { trial in
         // Bound to the broadcast address, they get nothing that is sent to one machine alone.
         let first = try trial.datagramPeer(host: everybody, sharing: true)
         let second = try trial.datagramPeer(host: everybody, port: first.address.port, sharing: true)
@@ -18,7 +18,7 @@ let lesson03Broadcast: [Check] = [
             }
         }
     },
-    Check("broadcast-too-long") { trial in
+    broadcastCheck("broadcast-too-long") { trial in
         let peer = try trial.datagramPeer(host: everybody, sharing: true)
         let message = trial.random.letters(65_508)
         let call = try trial.begin("broadcast", [.bytes(message), .int(Int(peer.address.port))])
@@ -31,7 +31,7 @@ let lesson03Broadcast: [Check] = [
         case let outcome: throw Failure(expected: expected, got: outcome.text)
         }
     },
-    Check("broadcast-descriptors", suspects: [.descriptorLeak]) { trial in
+    broadcastCheck("broadcast-descriptors", suspects: [.descriptorLeak]) { trial in
         let process = try trial.launch(descriptorLimit: 64)
         let peer = try trial.datagramPeer(host: everybody, sharing: true)
         for _ in 0..<300 {
@@ -44,15 +44,15 @@ let lesson03Broadcast: [Check] = [
 ]
 
 let lesson03Discover: [Check] = [
-    Check("discover-question", suspects: [.noPermissionToBroadcast, .notTheBroadcastAddress, .noDeadline]) { trial in
+    broadcastCheck("discover-question") { trial in
         let listener = try trial.datagramPeer(host: everybody, sharing: true)
         let call = try trial.discover(at: listener, timeout: scaled(200))
         try listener.expectQuestion(during: call)
         _ = try call.found()
         try listener.expectNothingMore(say("one datagram", "只发一个数据报"), cause: "sent-more-than-once")
     },
-    Check("discover-finds-all", suspects: [.noPermissionToBroadcast]) { trial in
-        try trial.expectDiscovered(cause: "stops-at-first-answer") { people, asker, deadline in
+    broadcastCheck("discover-finds-all") { trial in
+        try trial.expectDiscovered { people, asker, deadline in
             for (index, peer) in people.dropLast().enumerated() {
                 try peer.send(index == 0 ? [] : Array("here is \(index)".utf8), to: asker)
             }
@@ -65,15 +65,15 @@ let lesson03Discover: [Check] = [
             }
         }
     },
-    Check("discover-once-each", suspects: [.noPermissionToBroadcast]) { trial in
-        try trial.expectDiscovered(cause: "counts-answers") { people, asker, _ in
+    broadcastCheck("discover-once-each") { trial in
+        try trial.expectDiscovered { people, asker, _ in
             for round in 1...3 {
                 for peer in people { try peer.send(Array("answer \(round)".utf8), to: asker) }
             }
             return people.map { Found($0, Array("answer 1".utf8)) }
         }
     },
-    Check("discover-nobody", suspects: [.noPermissionToBroadcast, .noDeadline]) { trial in
+    broadcastCheck("discover-nobody") { trial in
         let listener = try trial.datagramPeer(host: everybody, sharing: true)
         let timeout = scaled(300)
         let call = try trial.discover(at: listener, timeout: timeout)
@@ -85,7 +85,7 @@ let lesson03Discover: [Check] = [
             try call.expectWait(timeout, from: sent, until: end)
         }
     },
-    Check("discover-deadline", suspects: [.noPermissionToBroadcast]) { trial in
+    broadcastCheck("discover-deadline") { trial in
         let listener = try trial.datagramPeer(host: everybody, sharing: true)
         let talker = try trial.datagramPeer()
         let call = try trial.discover(at: listener, timeout: scaled(300))
@@ -97,8 +97,9 @@ let lesson03Discover: [Check] = [
             switch try listener.receive(during: call, until: Deadline(in: 0.02), expected: expected) {
             case .outcome(let outcome):
                 try trial.expect(
-                    try outcome.found(), equals: [Found(talker, Array("still here".utf8))], say("who was found", "找到的人")
-                )
+                    try outcome.found(), equals: [Found(talker, Array("still here".utf8))],
+                    say("who was found", "找到的人"),
+                    cause: "counts-answers")
                 return
             case .datagram, .nothing:
                 if patience.hasPassed {
@@ -109,7 +110,7 @@ let lesson03Discover: [Check] = [
             }
         }
     },
-    Check("discover-eintr", suspects: [.noPermissionToBroadcast, .interrupted]) { trial in
+    broadcastCheck("discover-eintr", suspects: [.interrupted]) { trial in
         let listener = try trial.datagramPeer(host: everybody, sharing: true)
         let call = try trial.discover(at: listener, timeout: scaled(1_000), plan: .threeInterrupts)
         let asker = try listener.expectQuestion(during: call)
@@ -117,7 +118,7 @@ let lesson03Discover: [Check] = [
         try peer.send(Array("me".utf8), to: asker)
         try trial.expect(try call.found(), equals: [Found(peer, Array("me".utf8))], say("who was found", "找到的人"))
     },
-    Check("discover-descriptors", suspects: [.descriptorLeak, .noDeadline]) { trial in
+    broadcastCheck("discover-descriptors", suspects: [.descriptorLeak]) { trial in
         let process = try trial.launch(descriptorLimit: 64)
         let listener = try trial.datagramPeer(host: everybody, sharing: true)
         for _ in 0..<100 {
@@ -128,90 +129,14 @@ let lesson03Discover: [Check] = [
     },
 ]
 
-let lesson03Multicast: [Check] = [
-    Check("multicast-send", suspects: [.wrongInterface]) { trial in
-        let group = trial.randomGroup()
-        let member = try trial.datagramPeer(host: group, port: trial.freePort(SOCK_DGRAM), sharing: true)
-        try member.join(group)
-        let message = trial.random.letters(30)
-        let call = try trial.begin("multicast-send", [.bytes(message), .string(group), .int(Int(member.address.port))])
-        try call.expectNothingThrown()
-        let sender = try member.expectCopy(of: message, during: call)
-        try trial.expect(sender.host, equals: "127.0.0.1", say("the sender's address", "发送方地址"))
-        try member.expectNothingMore(say("one datagram", "只有一个数据报"), cause: "sent-more-than-once")
-    },
-    Check("multicast-receive", suspects: [.notJoined, .noDeadline]) { trial in
-        let group = trial.randomGroup()
-        for message in [trial.random.letters(30), []] {
-            let port = try trial.freePort(SOCK_DGRAM)
-            let call = try trial.receiveMulticast(group, port, timeout: scaled(5_000))
-            try trial.multicastSender().send(message, to: try SocketAddress(host: group, port: port))
-            try call.expectReturn(message, say("it returns the datagram", "返回这个数据报"))
-        }
-    },
-    Check("multicast-only-group", suspects: [.boundToAny, .notJoined]) { trial in
-        let group = trial.randomGroup()
-        let other = trial.randomGroup()
-        let port = try trial.freePort(SOCK_DGRAM)
-        // What is sent to the other group reaches this machine, because somebody here has joined it.
-        let neighbour = try trial.datagramPeer()
-        try neighbour.join(other)
-        let call = try trial.receiveMulticast(group, port, timeout: scaled(5_000))
-        let sender = try trial.multicastSender()
-        try sender.send(Array("to this machine".utf8), to: try SocketAddress(host: "127.0.0.1", port: port))
-        try sender.send(Array("to another group".utf8), to: try SocketAddress(host: other, port: port))
-        try sender.send(Array("to the group".utf8), to: try SocketAddress(host: group, port: port))
-        try call.expectReturn(
-            Array("to the group".utf8), say("it returns what was sent to the group \(group)", "返回发给组 \(group) 的数据报"))
-    },
-    Check("multicast-shared-port", suspects: [.portNotShared, .notJoined]) { trial in
-        let group = trial.randomGroup()
-        let holder = try trial.datagramPeer(host: group, port: trial.freePort(SOCK_DGRAM), sharing: true)
-        let call = try trial.receiveMulticast(group, holder.address.port, timeout: scaled(5_000))
-        try trial.multicastSender().send(Array("for both".utf8), to: holder.address)
-        try call.expectReturn(Array("for both".utf8), say("it returns the datagram", "返回这个数据报"))
-    },
-    Check("multicast-no-answer", suspects: [.noDeadline]) { trial in
-        let timeout = scaled(300)
-        let began = now()
-        let call = try trial.begin(
-            "multicast-receive",
-            [.string(trial.randomGroup()), .int(Int(try trial.freePort(SOCK_DGRAM))), .int(timeout)])
-        let expected = say("it throws RequestError.noAnswer", "抛出 RequestError.noAnswer")
-        let outcome = try call.outcome()
-        let waited = Int((now() - began) / 1_000_000)
-        guard case .threw("RequestError", "noAnswer", _, _) = outcome else {
-            throw Failure(expected: expected, got: outcome.text)
-        }
-        guard waited + 20 >= timeout else {
-            throw Failure(
-                expected: say("it waits for \(timeout) ms", "等待 \(timeout) 毫秒"),
-                got: say("it waited for \(waited) ms", "只等了 \(waited) 毫秒"), cause: "wait-cut-short")
-        }
-    },
-    Check("multicast-eintr", suspects: [.interrupted]) { trial in
-        let group = trial.randomGroup()
-        let port = try trial.freePort(SOCK_DGRAM)
-        let call = try trial.receiveMulticast(group, port, timeout: scaled(5_000), plan: .threeInterrupts)
-        try trial.multicastSender().send(Array("again".utf8), to: try SocketAddress(host: group, port: port))
-        try call.expectReturn(Array("again".utf8), say("it returns the datagram", "返回这个数据报"))
-    },
-    Check("multicast-descriptors", suspects: [.descriptorLeak, .noDeadline]) { trial in
-        let process = try trial.launch(descriptorLimit: 64)
-        let group = trial.randomGroup()
-        let port = try trial.freePort(SOCK_DGRAM)
-        for _ in 0..<100 {
-            let sent = try trial.begin(
-                "multicast-send", [.bytes([1]), .string(group), .int(Int(port))], in: process)
-            try sent.expectNothingThrown()
-            let received = try trial.begin(
-                "multicast-receive", [.string(group), .int(Int(port)), .int(1)], in: process)
-            try received.expectNoAnswer(after: 0, datagrams: 1)
-        }
-    },
-]
-
 // MARK: Broadcast
+
+/// A check of `broadcast` or `discover`: without permission, or sent elsewhere, nobody hears it.
+private func broadcastCheck(
+    _ id: String, suspects: [Cause] = [], _ body: @escaping @Sendable (Trial) throws -> Void
+) -> Check {
+    Check(id, suspects: suspects + [.noPermissionToBroadcast, .notTheBroadcastAddress, .noDeadline], body: body)
+}
 
 private let everybody = "127.255.255.255"
 
@@ -252,7 +177,8 @@ extension DatagramPeer {
         let (bytes, sender) = try expectDatagram(during: call, expected)
         guard bytes == question else {
             throw Failure(
-                expected: expected, got: quoted(bytes), difference: byteDifference(expected: question, got: bytes))
+                expected: expected, got: quoted(bytes), difference: byteDifference(expected: question, got: bytes),
+                cause: bytes.starts(with: question) ? "question-with-more" : nil)
         }
         return sender
     }
@@ -264,6 +190,7 @@ extension DatagramPeer {
 struct Found: Hashable, CustomStringConvertible {
     var address: String
     var answer: [UInt8]
+    var host: Substring { address.prefix { $0 != ":" } }
 
     init(_ peer: DatagramPeer, _ answer: [UInt8]) {
         address = peer.address.description
@@ -288,7 +215,11 @@ extension PendingCall {
 extension PendingCall.Outcome {
     func found() throws -> [Found] {
         guard case .returned(.list(let values)) = self else {
-            throw Failure(expected: say("it returns who was found", "返回找到的人"), got: text)
+            var nobody = false
+            if case .threw("RequestError", "noAnswer", _, _) = self { nobody = true }
+            throw Failure(
+                expected: say("it returns who was found", "返回找到的人"), got: text,
+                cause: nobody ? "nobody-is-no-error" : nil)
         }
         return values.compactMap(Found.init).sorted { $0.description < $1.description }
     }
@@ -305,7 +236,7 @@ extension Trial {
     ///
     /// - Parameter answer: sends the answers, of which those after the deadline are late ones; returns who must be found.
     func expectDiscovered(
-        cause: String, _ answer: ([DatagramPeer], _ asker: SocketAddress, Deadline) throws -> [Found]
+        _ answer: ([DatagramPeer], _ asker: SocketAddress, Deadline) throws -> [Found]
     ) throws {
         let listener = try datagramPeer(host: everybody, sharing: true)
         #if os(Linux)
@@ -325,70 +256,28 @@ extension Trial {
             if !inTime { continue }
             let all = expected.sorted { $0.description < $1.description }
             guard found != all else { return }
-            let missing = Set(all).subtracting(found).map(\.description).sorted().joined(separator: "; ")
-            let surplus = found.filter { !all.contains($0) }.map(\.description).joined(separator: "; ")
-            let twice = found.count - Set(found).count
-            throw Failure(
-                expected: say(
-                    "these five: ", "这五个：") + all.map(\.description).joined(separator: "; "),
-                got: [
-                    missing.isEmpty ? nil : say("missing: \(missing)", "缺少：\(missing)"),
-                    surplus.isEmpty ? nil : say("wrong: \(surplus)", "错误：\(surplus)"),
-                    twice == 0 ? nil : say("\(twice) twice", "\(twice) 个重复"),
-                ].compactMap { $0 }.joined(separator: say(". ", "。")),
-                cause: cause)
+            throw notThose(all, found)
         }
         throw LabError(say("this machine is too busy: try LAB_TIME_SCALE=4", "这台机器太忙：请试试 LAB_TIME_SCALE=4"))
     }
 }
 
-// MARK: Multicast
-
-extension Trial {
-    /// A group that no other check uses at the same time.
-    func randomGroup() -> String {
-        "239.\(UInt8.random(in: 1...254, using: &random)).\(UInt8.random(in: 0...255, using: &random))"
-            + ".\(UInt8.random(in: 1...254, using: &random))"
-    }
-
-    /// Starts `multicastReceive` and waits until it receives. The grader does not join the group: on Linux that would
-    /// let a program hear it that has not joined.
-    func receiveMulticast(_ group: String, _ port: UInt16, timeout: Int, plan: FaultPlan? = nil) throws -> PendingCall {
-        let began = now()
-        let call = try begin("multicast-receive", [.string(group), .int(Int(port)), .int(timeout)], plan: plan)
-        let expected = say("it joins the group and receives", "加入组并接收")
-        let waits = try call.subject.waitForTimeline { timeline in
-            timeline.calls.first {
-                $0.entered >= began && ($0.isReceive || $0.isWait || $0.failed && $0.error != EINTR)
-            }
-        }
-        guard waits != nil else {
-            throw Failure(expected: expected, got: say("it does not receive", "没有接收"))
-        }
-        return call
-    }
-
-    /// A socket that sends to groups on the loopback interface.
-    func multicastSender() throws -> DatagramPeer {
-        let peer = try datagramPeer()
-        var loopback = in_addr()
-        inet_pton(AF_INET, "127.0.0.1", &loopback)
-        try check(
-            "setsockopt",
-            setsockopt(
-                peer.descriptor, IPPROTO_IP, IP_MULTICAST_IF, &loopback, socklen_t(MemoryLayout<in_addr>.size)))
-        return peer
-    }
-}
-
-extension DatagramPeer {
-    /// Joins a group on the loopback interface.
-    func join(_ group: String) throws {
-        var request = ip_mreq()
-        inet_pton(AF_INET, group, &request.imr_multiaddr)
-        inet_pton(AF_INET, "127.0.0.1", &request.imr_interface)
-        try check(
-            "setsockopt",
-            setsockopt(descriptor, IPPROTO_IP, IP_ADD_MEMBERSHIP, &request, socklen_t(MemoryLayout<ip_mreq>.size)))
-    }
+/// Who is missing, who was counted wrongly, and which of the two mistakes that is.
+private func notThose(_ all: [Found], _ found: [Found]) -> Failure {
+    let missing = all.filter { !found.contains($0) }
+    let surplus = found.filter { !all.contains($0) }
+    let twice = found.count - Set(found).count
+    // Those of whom nothing was taken, though somebody else at their host was found: taken for the same sender.
+    let known = Set(found.map(\.address))
+    let absent = missing.filter { !known.contains($0.address) }
+    let sameHost = absent.filter { one in found.contains { $0.host == one.host } }
+    return Failure(
+        expected: say("these: ", "这些：") + all.map(\.description).joined(separator: "; "),
+        got: [
+            missing.isEmpty ? nil : say("missing: ", "缺少：") + missing.map(\.description).joined(separator: "; "),
+            surplus.isEmpty ? nil : say("wrong: ", "错误：") + surplus.map(\.description).joined(separator: "; "),
+            twice == 0 ? nil : say("\(twice) counted again", "重复计数 \(twice) 个"),
+        ].compactMap { $0 }.joined(separator: say(". ", "。")),
+        cause: absent.count > sameHost.count || absent.isEmpty && surplus.isEmpty && twice == 0
+            ? "stops-at-first-answer" : "counts-answers")
 }
