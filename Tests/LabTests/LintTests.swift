@@ -161,11 +161,14 @@ final class LintTests: XCTestCase {
             ("Package.swift", "    \"41-small\",\n", "not in the list"),
             ("Sources/Graders/AllGraders.swift", "lesson41", "not in the list"),
             ("Sources/lab/References.swift", "Solution41.reference", "not in the list"),
-            ("README.md", "(Lessons/41-small/README.md)", "no row"),
-            ("README.zh-Hans.md", "(Lessons/41-small/README.zh-Hans.md)", "no row"),
+            ("README.md", "(Lessons/41-small/README.md)", "no such row"),
+            ("README.zh-Hans.md", "(Lessons/41-small/README.zh-Hans.md)", "no such row"),
         ]
         for (file, part, problem) in mentions {
             try expect("registration", file, problem) { try $0.replace(part, by: "", in: file) }
+        }
+        try expect("registration", "README.md", "no such row") {
+            try $0.replace("| Small |", by: "| Tiny |", in: "README.md")
         }
         try expect("registration", "Package.swift", "two lessons have the number 41") {
             try $0.replace("    \"41-small\",\n", by: "    \"41-small\",\n    \"41-twin\",\n", in: "Package.swift")

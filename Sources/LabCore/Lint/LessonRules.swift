@@ -84,12 +84,16 @@ extension Lint {
                 "Sources/lab/References.swift", "Solution\(number).reference",
                 say("its solution is not in the list", "它的参考答案不在列表中")
             ),
-            ("README.md", "(Lessons/\(slug)/README.md)", say("the table of lessons has no row for it", "课程表中没有它")),
-            (
-                "README.zh-Hans.md", "(Lessons/\(slug)/README.zh-Hans.md)",
-                say("the table of lessons has no row for it", "课程表中没有它")
-            ),
+            ("README.md", row(slug, isChinese: false), say("the table of lessons has no such row", "课程表中没有这一行")),
+            ("README.zh-Hans.md", row(slug, isChinese: true), say("the table of lessons has no such row", "课程表中没有这一行")),
         ]
+    }
+
+    /// In the README: the lesson's text and its title, as lesson.json has it.
+    private func row(_ slug: String, isChinese: Bool) -> String {
+        let title = lessons.first { $0.slug == slug }?.json["title"]?[isChinese ? "zh-Hans" : "en"]?.string
+        let text = "| [\(slug.prefix(2))](Lessons/\(slug)/README\(isChinese ? ".zh-Hans" : "").md) |"
+        return title.map { "\(text) \($0) |" } ?? text
     }
 
     /// The files of lesson.json are there, and the solution has the same ones.

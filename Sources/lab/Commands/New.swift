@@ -80,24 +80,17 @@ extension Command {
         for path in changes.created { console.print(StyledText("+ ", .good) + StyledText(path)) }
         for path in changes.edited { console.print(StyledText("~ ", .waiting) + StyledText(path)) }
         let number = lesson.prefix(2)
+        let check = "lab check \(number) \(exercise)"
         let steps = [
-            (
-                "swift build",
-                say("lab learns to judge it", "让 lab 学会评它")
-            ),
-            (
-                "lab check \(number) \(exercise)",
-                say("not started, as it should be", "还没开始，正该如此")
-            ),
-            (
-                "LAB_SUBJECT=solution swift test --filter Lesson\(number)",
-                say("its solution passes", "参考答案通过")
-            ),
+            ("swift build", say("lab learns to judge it", "让 lab 学会评它")),
+            (check, say("not started, as it should be", "还没开始，正该如此")),
+            (check + " --solution", say("its solution passes", "参考答案通过")),
             ("lab lint", say("everything fits together", "各处相互一致")),
         ]
         console.print("")
+        let column = max(44, steps[2].0.count + 3)
         for (command, meaning) in steps {
-            console.print(StyledText(command, .code).padded(to: 60) + StyledText(meaning, .quiet))
+            console.print(StyledText(command, .code).padded(to: column) + StyledText(meaning, .quiet))
         }
     }
 }
