@@ -13,14 +13,14 @@ public func concurrentServerChecks(
     _ entry: String, prefix: String, exchange: Exchange, clients count: Int, suspects: [Cause] = []
 ) -> [Check] {
     [
-        Check("\(prefix)-two-clients", suspects: suspects) { trial in
+        Check("\(prefix)-two-clients", suspects: suspects + Cause.streamServer) { trial in
             let server = try trial.serve(entry)
             let first = try server.connect()
             let second = try server.connect()
             let third = try server.connect()
             for client in [third, second, first] { try exchange.run(client) }
         },
-        Check("\(prefix)-many", suspects: suspects) { trial in
+        Check("\(prefix)-many", suspects: suspects + Cause.streamServer) { trial in
             let server = try trial.serve(entry)
             let clients = try (0..<count).map { _ in try server.connect() }
             for client in clients.reversed() { try exchange.run(client) }
@@ -29,13 +29,27 @@ public func concurrentServerChecks(
                 try client.expectEnd()
             }
         },
-        Check("\(prefix)-deaf-client", suspects: suspects + [.blockedInSend]) { trial in
+        Check("\(prefix)-deaf-client", suspects: suspects + [.blockedInSend] + Cause.streamServer) { trial in
             let server = try trial.serve(entry)
             let deaf = try server.connect(smallBuffers: true)
             let questions = Array(repeatElement(exchange.question, count: 1_000_000 / exchange.question.count).joined())
             _ = try deaf.sendUntilStuck(questions)
             let other = try server.connect()
-            try exchange.run(other)
+            // Until a send to the deaf client has stood still while the other one was answered, again and again.
+            for _ in 0..<100 {
+                let before = server.subject.timeline.heldUpSend
+                for _ in 0..<5 { try exchange.run(other) }
+                if let before, before == server.subject.timeline.heldUpSend { break }
+            }
         },
     ]
+}
+
+extension Timeline {
+    /// When the last send began that could not send all: it is blocked, or came back short, or with EAGAIN.
+    fileprivate var heldUpSend: UInt64? {
+        calls.last { call in
+            call.isSend && (call.isBlocked || call.error == EAGAIN || call.result > 0 && call.result < call.length)
+        }?.entered
+    }
 }

@@ -71,6 +71,10 @@ extension Cause {
     /// Bytes that are no UTF-8 went through a String: U+FFFD came out, or nothing.
     static let decodedAsText = Cause("decoded-as-text") { evidence in
         let sends = evidence.timeline.calls.filter(\.isSend)
+        let received = evidence.timeline.calls.contains { call in
+            call.isReceive && call.result > 0 && call.data.contains { $0 >= 0x80 }
+        }
+        guard received else { return nil }
         if sends.isEmpty { return say("nothing was sent", "什么也没有发送") }
         let replacement = Array("\u{fffd}".utf8)
         let replaced = sends.contains { send in
@@ -96,9 +100,6 @@ extension Cause {
         else { return nil }
         return say("process \(accept.process): \(accept.callText)", "进程 \(accept.process)：\(accept.callText)")
     }
-
-    /// The child left the function, and is now a second program where there should be one.
-    static let childReturned = Cause("child-returned") { $0.returned != nil && $0.timeline.count("fork") > 0 }
 
     static let zombies = Cause("zombies") { evidence in
         let forks = evidence.timeline.calls("fork").filter { $0.result > 0 }.count

@@ -27,7 +27,7 @@ private let exchange = Exchange("Hello, 123", answer: "HELLO, 123")
 /// What each of them answers.
 private func answerChecks(_ entry: String, _ prefix: String) -> [Check] {
     [
-        Check("\(prefix)-answers", suspects: [.waitsForMore, .closedTooEarly]) { trial in
+        Check("\(prefix)-answers", suspects: [.parentKeepsConnection, .leftOpen] + Cause.streamServer) { trial in
             let server = try trial.serve(entry)
             let client = try server.connect()
             for _ in 0..<10 {
@@ -38,7 +38,8 @@ private func answerChecks(_ entry: String, _ prefix: String) -> [Check] {
             client.halfClose()
             try client.expectEnd()
         },
-        Check("\(prefix)-stream") { trial in
+        Check("\(prefix)-stream", suspects: [.parentKeepsConnection, .decodedAsText, .leftOpen] + Cause.streamServer) {
+            trial in
             let server = try trial.serve(entry)
             let client = try server.connect(smallBuffers: true)
             let message = trial.random.bytes(512 << 10)
@@ -67,7 +68,7 @@ private func answerChecks(_ entry: String, _ prefix: String) -> [Check] {
     ]
 }
 
-private let uppercaseBytes = Check("uppercase-bytes", suspects: [.decodedAsText]) { trial in
+private let uppercaseBytes = Check("uppercase-bytes", suspects: [.decodedAsText] + Cause.streamServer) { trial in
     let server = try trial.serve("uppercase-server")
     let client = try server.connect()
     // From 255 down, so that what is no text comes first.
@@ -76,7 +77,7 @@ private let uppercaseBytes = Check("uppercase-bytes", suspects: [.decodedAsText]
     try client.expect(uppercased(all))
 }
 
-private let uppercaseNext = Check("uppercase-next", suspects: [.serverServedOnce]) { trial in
+private let uppercaseNext = Check("uppercase-next", suspects: [.serverServedOnce] + Cause.streamServer) { trial in
     let server = try trial.serve("uppercase-server")
     let first = try server.connect()
     let second = try server.connect()
@@ -91,7 +92,8 @@ private let uppercaseNext = Check("uppercase-next", suspects: [.serverServedOnce
     try exchange.runOnce(server)
 }
 
-private let threadedNoMixing = Check("threaded-no-mixing", suspects: [.sharedBuffer]) { trial in
+private let threadedNoMixing = Check("threaded-no-mixing", suspects: [.waitsForThread, .closedTooEarly, .sharedBuffer])
+{ trial in
     // One byte at a time, so that the threads are all in the middle of their answers at once.
     let server = try trial.serve("threaded-server", plan: .most(1, each: .send))
     let clients = try (0..<20).map { _ in try server.connect() }
@@ -102,7 +104,7 @@ private let threadedNoMixing = Check("threaded-no-mixing", suspects: [.sharedBuf
     }
 }
 
-private let threadedFull = Check("threaded-full", suspects: [.acceptErrorEndedServer]) { trial in
+private let threadedFull = Check("threaded-full", suspects: [.acceptErrorEndedServer, .waitsForThread]) { trial in
     let server = try trial.serve("threaded-server", plan: .fail(.accept, 2, through: 4, with: EMFILE))
     let first = try server.connect()
     try exchange.run(first)
@@ -132,7 +134,8 @@ private let forkingListener = Check("forking-listener") { trial in
     }
 }
 
-private let forkingChildEnds = Check("forking-child-ends", suspects: [.childKeepsServing, .childReturned]) { trial in
+private let forkingChildEnds = Check("forking-child-ends", suspects: [.childKeepsServing, .parentKeepsConnection]) {
+    trial in
     let server = try trial.serve("forking-server")
     let client = try server.connect()
     try exchange.run(client)
@@ -162,7 +165,7 @@ private let forkingZombies = Check("forking-zombies", suspects: [.zombies, .pare
     }
 }
 
-private let forkingFull = Check("forking-full", suspects: [.forkErrorIgnored]) { trial in
+private let forkingFull = Check("forking-full", suspects: [.forkErrorIgnored, .waitsForChild]) { trial in
     let server = try trial.serve("forking-server", plan: .fail(.fork, with: EAGAIN))
     let first = try server.connect()
     try first.expectEnd()

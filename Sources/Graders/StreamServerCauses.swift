@@ -5,6 +5,9 @@ import Sockets
 import Wire
 
 extension Cause {
+    /// Mistakes that any check of a TCP server may run into; a check's own suspects come before them.
+    static let streamServer: [Cause] = [.readsPastTheEnd, .closedTooEarly, .sentStaleBytes, .waitsForMore]
+
     // MARK: Listening
 
     static let listenedElsewhere = Cause("listened-elsewhere") { evidence in
@@ -12,6 +15,11 @@ extension Cause {
             evidence.timeline.calls("listen").contains(where: { $0.entered > failed.entered })
         else { return nil }
         return failed.callText
+    }
+
+    static let sharedPort = Cause("shared-port") { evidence in
+        let option = Int64(SO_REUSEPORT)
+        return evidence.timeline.calls("setsockopt").last { $0.arguments == (Int64(SOL_SOCKET), option) }?.callText
     }
 
     static let smallBacklog = Cause("small-backlog") { evidence in
@@ -35,14 +43,6 @@ extension Cause {
         }
     }
 
-    static let readsOnAfterError = Cause("reads-on-after-error") { evidence in
-        evidence.timeline.repeated { $0.failed && $0.error != EINTR && $0.error != EAGAIN }.map { call, times in
-            say(
-                "\(call.callText) failed with \(errorName(call.error)) \(times) times",
-                "\(call.callText) 以 \(errorName(call.error)) 失败 \(times) 次")
-        }
-    }
-
     /// The end was seen, and the connection not closed.
     static let leftOpen = Cause("connection-left-open") { evidence in
         let calls = evidence.timeline.calls
@@ -55,26 +55,43 @@ extension Cause {
         return closed ? nil : "\(calls[end].callText) = 0"
     }
 
-    /// Closed without having seen the end of the stream, or an error.
+    /// Closed without having seen the end of the stream, or an error, by the process that had received from it.
     static let closedTooEarly = Cause("closed-too-early") { evidence in
         let calls = evidence.timeline.calls
-        for (index, accept) in calls.enumerated() where accept.isAccept && accept.result >= 0 {
-            let its = calls[index...].filter { $0.descriptor == Int32(accept.result) }
-            guard let close = its.first(where: { $0.name == "close" || $0.name == "shutdown" }) else { continue }
-            let before = its.filter { $0.entered < close.entered && $0.process == close.process }
-            let ended = before.contains { ($0.isReceive || $0.isSend) && $0.returned != nil && $0.result <= 0 }
-            let received = before.filter { $0.isReceive && $0.result > 0 }.count
-            if !ended && received > 0 {
+        for index in calls.indices where calls[index].name == "close" || calls[index].name == "shutdown" {
+            let close = calls[index]
+            let same = calls[..<index].filter { $0.descriptor == close.descriptor && $0.process == close.process }
+            let receives = same.reversed().prefix { $0.name != "close" }.filter { $0.isReceive || $0.isSend }
+            let ended = receives.contains { $0.returned != nil && $0.result <= 0 }
+            let count = receives.filter { $0.isReceive && $0.result > 0 }.count
+            if count > 0 && !ended {
                 return say(
-                    "\(close.callText) after \(received) receives, none of which returned 0",
-                    "\(close.callText) 之前接收了 \(received) 次，没有一次返回 0")
+                    "\(close.callText) after \(count) receives, none of which returned 0",
+                    "\(close.callText) 之前接收了 \(count) 次，没有一次返回 0")
             }
+        }
+        return nil
+    }
+
+    /// As long as the buffer, not as long as what was received.
+    static let sentStaleBytes = Cause("sent-stale-bytes") { evidence in
+        let calls = evidence.timeline.calls
+        for index in calls.indices where calls[index].isSend {
+            let send = calls[index]
+            let receive = calls[..<index].last {
+                $0.isReceive && $0.descriptor == send.descriptor && $0.process == send.process && $0.result > 0
+            }
+            guard let receive, send.length == receive.length, send.length > Int(receive.result) else { continue }
+            return say(
+                "it received \(receive.result) bytes and sent \(send.length)",
+                "收到 \(receive.result) 字节，却发送了 \(send.length) 字节")
         }
         return nil
     }
 
     /// The server came back because of something that happened with one client.
     static let clientEndedServer = Cause("client-ended-server") { evidence in
+        guard evidence.timeline.calls.contains(where: { $0.isAccept && $0.result >= 0 }) else { return nil }
         if case .threw(_, _, _, let description)? = evidence.returned { return description }
         return evidence.returned == nil && evidence.ending?.code == nil ? nil : ""
     }
