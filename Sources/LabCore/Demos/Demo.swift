@@ -45,7 +45,7 @@ public struct Demo: Sendable {
     /// In the order of the lessons.
     public static let all: [Demo] = [
         .byteOrder, .addresses, .udpEcho, .udpClient, .udpBroadcast, .udpLossy, .tcpEcho, .tcpClient, .tcpThreads,
-        .tcpFork, .handshake, .sticky, .framing, .fileTransfer,
+        .tcpFork, .handshake, .sticky, .framing, .fileTransfer, .selectEcho, .epollEcho, .epollEdge, .epollIdle,
     ]
 
     /// - Throws: a usage error that suggests the nearest name.
