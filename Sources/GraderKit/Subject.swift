@@ -45,6 +45,7 @@ public final class Subject: @unchecked Sendable {
     private var supervisorIsGone = false
     private var readerIsDone = false
     private var isAbandoned = false
+    private var cpuSeen: UInt64 = 0
     /// It was ended by us, not by itself.
     private var isStopped = false
 
@@ -266,6 +267,14 @@ public final class Subject: @unchecked Sendable {
         locked {
             while process == 0 && ending == nil { changed.wait() }
             return process
+        }
+    }
+
+    /// The most that was measured yet, or the supervisor told.
+    func cpuTimeSoFar(atLeast measured: UInt64) -> UInt64 {
+        locked {
+            cpuSeen = max(cpuSeen, measured, ending?.cpu ?? 0)
+            return cpuSeen
         }
     }
 
