@@ -52,6 +52,16 @@ final class MarkdownTests: XCTestCase {
         XCTAssertEqual(blocks("```\nopen"), [.code(language: "", ["open"])])
     }
 
+    func testFourSpacesMakeCodeOutsideOfAParagraph() {
+        XCTAssertEqual(
+            blocks("before\n\n    lab check 05\n    # no heading\n\n      | no | table\n\nafter\n    more of it"),
+            [
+                .paragraph([.text("before")]),
+                .code(language: "", ["lab check 05", "# no heading", "", "  | no | table"]),
+                .paragraph([.text("after more of it")]),
+            ])
+    }
+
     func testListsNestAndCarryCode() {
         XCTAssertEqual(
             blocks("1. one\n   - a\n   - b\n2. two\n\n   ```\n   code\n   ```\n"),
@@ -104,7 +114,7 @@ final class MarkdownTests: XCTestCase {
                 for line in MarkdownText(width: 80, color: true).lines(Markdown(source)) {
                     let text = line.plain
                     XCTAssertFalse(text.contains("**") && !text.hasPrefix("    "), "\(file.path): \(text)")
-                    XCTAssertFalse(text.contains("]("), "\(file.path): \(text)")
+                    XCTAssertFalse(text.contains("](") && !text.hasPrefix("    "), "\(file.path): \(text)")
                     XCTAssertFalse(text.hasPrefix("|"), "\(file.path): \(text)")
                     // Code is never wrapped; all else is.
                     if !text.contains("    ") { XCTAssertLessThanOrEqual(line.width, 80, "\(file.path): \(text)") }

@@ -1,5 +1,5 @@
 // The part of Markdown that the lessons use (CommonMark 0.31 and GitHub's tables), as a tree. Not here: HTML but for
-// anchors and comments, reference links, indented code, setext headings.
+// anchors and comments, reference links, setext headings.
 import Foundation
 
 /// A parsed text.
@@ -87,6 +87,9 @@ public func githubAnchor(_ heading: String) -> String {
         })
 }
 
+/// What makes code of a line outside of a paragraph.
+private let indentation = "    "
+
 private struct BlockParser {
     var lines: [String]
     var index = 0
@@ -102,6 +105,8 @@ private struct BlockParser {
             let text = line.trimmingCharacters(in: .whitespaces)
             if text.isEmpty {
                 index += 1
+            } else if line.hasPrefix(indentation) {
+                blocks.append(indentedCode())
             } else if let anchor = anchorLine(text) {
                 pendingAnchors.append(anchor)
                 index += 1
@@ -166,6 +171,19 @@ private struct BlockParser {
             content.append(String(line.dropFirst(min(fence.indent, line.prefix { $0 == " " }.count))))
         }
         return .code(language: fence.language, content)
+    }
+
+    /// Lines that are indented by four spaces, and the blank ones between them.
+    private mutating func indentedCode() -> Markdown.Block {
+        var content: [String] = []
+        while index < lines.count {
+            let line = lines[index]
+            guard line.hasPrefix(indentation) || line.trimmingCharacters(in: .whitespaces).isEmpty else { break }
+            content.append(String(line.dropFirst(indentation.count)))
+            index += 1
+        }
+        while content.last?.isEmpty == true { content.removeLast() }
+        return .code(language: "", content)
     }
 
     private mutating func quote() -> Markdown.Block {
