@@ -152,21 +152,17 @@ extension PendingCall {
 
 extension DatagramPeer {
     /// One copy of what was sent to many. The call is over, so it is here, or it was not sent.
-    ///
-    /// - Returns: the sender.
-    @discardableResult
-    func expectCopy(of message: [UInt8], during call: PendingCall) throws -> SocketAddress {
+    func expectCopy(of message: [UInt8], during call: PendingCall) throws {
         let expected = say(
             "\(quoted(message)), \(message.count) bytes, to \(address)",
             "\(address) 收到 \(quoted(message))，\(message.count) 字节")
-        guard let (bytes, sender) = try receive(until: Deadline(in: 1), expected: expected) else {
+        guard let (bytes, _) = try receive(until: Deadline(in: 1), expected: expected) else {
             throw Failure(expected: expected, got: say("nothing", "什么也没有"))
         }
         guard bytes == message else {
             throw Failure(
                 expected: expected, got: quoted(bytes), difference: byteDifference(expected: message, got: bytes))
         }
-        return sender
     }
 
     /// The question of `discover`; returns who asks.
@@ -271,6 +267,12 @@ private func notThose(_ all: [Found], _ found: [Found]) -> Failure {
     let known = Set(found.map(\.address))
     let absent = missing.filter { !known.contains($0.address) }
     let sameHost = absent.filter { one in found.contains { $0.host == one.host } }
+    let mistake: String
+    if !missing.isEmpty && missing.allSatisfy(\.answer.isEmpty) && surplus.isEmpty {
+        mistake = "empty-taken-for-end"
+    } else {
+        mistake = absent.count > sameHost.count ? "stops-at-first-answer" : "counts-answers"
+    }
     return Failure(
         expected: say("these: ", "这些：") + all.map(\.description).joined(separator: "; "),
         got: [
@@ -278,6 +280,5 @@ private func notThose(_ all: [Found], _ found: [Found]) -> Failure {
             surplus.isEmpty ? nil : say("wrong: ", "错误：") + surplus.map(\.description).joined(separator: "; "),
             twice == 0 ? nil : say("\(twice) counted again", "重复计数 \(twice) 个"),
         ].compactMap { $0 }.joined(separator: say(". ", "。")),
-        cause: absent.count > sameHost.count || absent.isEmpty && surplus.isEmpty && twice == 0
-            ? "stops-at-first-answer" : "counts-answers")
+        cause: mistake)
 }

@@ -12,8 +12,7 @@ let lesson03Multicast: [Check] = [
         let message = trial.random.letters(30)
         let call = try trial.begin("multicast-send", [.bytes(message), .string(group), .int(Int(member.address.port))])
         try call.expectNothingThrown()
-        let sender = try member.expectCopy(of: message, during: call)
-        try trial.expect(sender.host, equals: "127.0.0.1", say("the sender's address", "发送方地址"))
+        try member.expectCopy(of: message, during: call)
         try member.expectNothingMore(say("one datagram", "只有一个数据报"), cause: "sent-more-than-once")
     },
     Check("multicast-receive", suspects: [.notJoined, .emptyAnswerLost, .joinedElsewhere, .noDeadline]) { trial in

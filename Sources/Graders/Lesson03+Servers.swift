@@ -86,6 +86,8 @@ let lesson03UppercaseServer: [Check] = [
     serverCheck("uppercase-failed-send", suspects: [.stoppedBySendError]) { trial in
         let server = try trial.serve("uppercase-server", plan: .fail(.send, 1, with: EHOSTUNREACH))
         try server.datagramClient().send("cannot be reached")
+        // The failure is meant for this one, also where several threads receive.
+        _ = try server.subject.waitForTimeline { timeline in timeline.calls.first(where: \.isSend) }
         let client = try server.datagramClient()
         try client.send("but i can")
         try client.expect("BUT I CAN")
