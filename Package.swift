@@ -74,7 +74,10 @@ let package = Package(
             name: "TapProbe", dependencies: ["Course", "GraderKit", "LessonHost", "Sockets"], path: "Tests/TapProbe",
             swiftSettings: [.swiftLanguageMode(.v5)]),
         .testTarget(name: "TapTests", dependencies: ["Course", "GraderKit", "Sockets", "Wire"]),
-        .testTarget(name: "WireTests", dependencies: ["Course", "CTapRecord", "Sockets", "Wire"]),
-        .testTarget(name: "GraderKitTests", dependencies: ["Course", "GraderKit", "Sockets", "Wire"]),
+        .target(
+            name: "SyntheticTap", dependencies: ["CTapRecord", "Sockets", "Wire"], path: "Tests/SyntheticTap"),
+        .testTarget(name: "WireTests", dependencies: ["Course", "CTapRecord", "Sockets", "SyntheticTap", "Wire"]),
+        .testTarget(
+            name: "GraderKitTests", dependencies: ["Course", "GraderKit", "Sockets", "SyntheticTap", "Wire"]),
     ]
 )

@@ -47,7 +47,7 @@ public final class DatagramPeer {
         guard let destination = destination ?? server else { throw LabError("a datagram needs a destination") }
         trial.note(
             say(
-                "port \(address.port): send \(quoted(bytes)), \(bytes.count) bytes",
+                "port \(address.port): send \(quoted(bytes)), \(byteCount(bytes.count))",
                 "端口 \(address.port)：发送 \(quoted(bytes))，\(bytes.count) 字节"))
         while true {
             let count = bytes.withUnsafeBytes { buffer in
@@ -66,28 +66,34 @@ public final class DatagramPeer {
     /// The next datagram from the server is exactly this. Anybody may send to a UDP port: what comes from elsewhere is passed
     /// over, unless it is the answer itself, sent from another socket.
     public func expect(_ expected: [UInt8], within seconds: Double = Deadline.patience) throws {
-        let size = say(" (\(expected.count) bytes)", "（\(expected.count) 字节）")
+        let size = say(" (\(byteCount(expected.count)))", "（\(byteCount(expected.count))）")
         let sentence = say("\(quoted(expected))\(size) to \(name)", "\(name)收到 \(quoted(expected))\(size)")
         let deadline = Deadline(in: seconds)
-        var stranger: SocketAddress?
+        var stranger: (bytes: [UInt8], address: SocketAddress)?
         while let (bytes, sender) = try receive(until: deadline, expected: sentence) {
             if let server, sender != server {
-                stranger = sender
+                stranger = (bytes, sender)
                 if bytes == expected { break }
                 continue
             }
             if bytes == expected { return }
             throw Failure(
                 expected: sentence,
-                got: say("\(quoted(bytes)) (\(bytes.count) bytes)", "\(quoted(bytes))（\(bytes.count) 字节）"),
+                got: say("\(quoted(bytes)) (\(byteCount(bytes.count)))", "\(quoted(bytes))（\(byteCount(bytes.count))）"),
                 difference: byteDifference(expected: expected, got: bytes))
         }
         if let stranger, let server {
             throw Failure(
                 expected: say("an answer from \(server)", "来自 \(server) 的回答"),
-                got: say("the answer came from \(stranger)", "回答来自 \(stranger)"))
+                got: stranger.bytes == expected
+                    ? say("the answer came from \(stranger.address)", "回答来自 \(stranger.address)")
+                    : say(
+                        "none, but \(quoted(stranger.bytes)) from \(stranger.address)",
+                        "没有，只有来自 \(stranger.address) 的 \(quoted(stranger.bytes))"))
         }
-        throw Failure(expected: sentence, got: say("nothing within \(Int(seconds)) s", "\(Int(seconds)) 秒内什么也没有"))
+        throw Failure(
+            expected: sentence,
+            got: say("nothing within \(Deadline.text(seconds)) s", "\(Deadline.text(seconds)) 秒内什么也没有"))
     }
 
     public typealias Datagram = (bytes: [UInt8], sender: SocketAddress)
@@ -119,7 +125,7 @@ public final class DatagramPeer {
                 let bytes = Array(buffer.prefix(count))
                 trial.note(
                     say(
-                        "port \(address.port): received \(quoted(bytes)), \(count) bytes",
+                        "port \(address.port): received \(quoted(bytes)), \(byteCount(count))",
                         "端口 \(address.port)：收到 \(quoted(bytes))，\(count) 字节"))
                 return .datagram((bytes, sender))
             }

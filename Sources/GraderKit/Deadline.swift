@@ -11,7 +11,19 @@ public struct Deadline: Sendable {
     /// How long a check waits for what it expects, in seconds.
     public static let patience = 10.0
 
-    public static let scale = getenv("LAB_TIME_SCALE").flatMap { Double(String(cString: $0)) } ?? 1
+    public static let scale = scale(from: getenv("LAB_TIME_SCALE").map { String(cString: $0) })
+
+    /// 1 unless the text is a number above 0; a thousand at most.
+    static func scale(from text: String?) -> Double {
+        guard let scale = text.flatMap({ Double($0) }), scale > 0 else { return 1 }
+        return min(scale, 1000)
+    }
+
+    /// As many seconds as a wait of so many really takes, for people: `10`, `0.5`.
+    static func text(_ seconds: Double, scale: Double = Deadline.scale) -> String {
+        let tenths = Int((seconds * scale * 10).rounded())
+        return tenths % 10 == 0 ? "\(tenths / 10)" : "\(tenths / 10).\(tenths % 10)"
+    }
 
     public init(in seconds: Double = patience) { time = now() + UInt64(seconds * Deadline.scale * 1e9) }
 

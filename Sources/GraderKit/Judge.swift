@@ -15,9 +15,11 @@ public struct Judge: Sendable {
         self.program = program
     }
 
-    /// `LAB_SEED`, or a new one.
-    public static var environmentSeed: UInt64 {
-        getenv("LAB_SEED").flatMap { UInt64(String(cString: $0)) } ?? UInt64.random(in: 1..<1_000_000)
+    /// `LAB_SEED`, or a new one; the same for all checks that this process judges.
+    public static let environmentSeed = seed(from: getenv("LAB_SEED").map { String(cString: $0) })
+
+    static func seed(from text: String?) -> UInt64 {
+        text.flatMap { UInt64($0) } ?? UInt64.random(in: 1..<1_000_000)
     }
 
     /// Judges several checks, `width` at a time, each on a thread of its own. Verdicts come in the order of `checks`;

@@ -79,7 +79,7 @@ public final class StreamPeer {
             }
             let code = errno
             let expected = say(
-                "\(name): the program reads \(bytes.count) bytes", "\(name)：程序读走 \(bytes.count) 字节")
+                "\(name): the program reads \(byteCount(bytes.count))", "\(name)：程序读走 \(byteCount(bytes.count))")
             switch code {
             case EINTR: continue
             case EAGAIN:
@@ -128,8 +128,8 @@ public final class StreamPeer {
     public func expect(_ expected: [UInt8], within seconds: Double = Deadline.patience) throws {
         let deadline = Deadline(in: seconds)
         let sentence = say(
-            "\(quoted(expected)) on \(name) within \(Int(seconds)) s",
-            "\(name)在 \(Int(seconds)) 秒内收到 \(quoted(expected))")
+            "\(quoted(expected)) on \(name) within \(Deadline.text(seconds)) s",
+            "\(name)在 \(Deadline.text(seconds)) 秒内收到 \(quoted(expected))")
         var got: [UInt8] = []
         while got.count < expected.count {
             let part: [UInt8]
@@ -167,7 +167,7 @@ public final class StreamPeer {
         case .end: trial.note(say("\(name): end of stream", "\(name)：流结束"))
         case .late:
             throw Failure(
-                expected: sentence, got: say("it is still open after \(Int(seconds)) s", "\(Int(seconds)) 秒后仍然开着"))
+                expected: sentence, got: say("it is still open after \(Deadline.text(seconds)) s", "\(Deadline.text(seconds)) 秒后仍然开着"))
         case .bytes(let bytes):
             throw Failure(expected: sentence, got: say("more bytes: \(quoted(bytes))", "又收到 \(quoted(bytes))"))
         case .broken(let code):
@@ -186,7 +186,7 @@ public final class StreamPeer {
             case .end: return got
             case .late:
                 throw Failure(
-                    expected: sentence, got: say("\(got.count) bytes, and it is still open", "收到 \(got.count) 字节，仍然开着"))
+                    expected: sentence, got: say("\(byteCount(got.count)), and it is still open", "收到 \(byteCount(got.count))，仍然开着"))
             case .broken(let code):
                 throw Failure(expected: sentence, got: say("it was reset: ", "连接被重置：") + errorText(code))
             }

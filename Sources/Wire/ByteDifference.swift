@@ -4,8 +4,8 @@ import Course
 /// Lines that show where `got` departs from `expected`, 10 bytes a row, hex beside text, with a caret under the
 /// first byte that differs. At most 68 columns, to stand indented in a report of 80. Empty if they are equal.
 ///
-///     offset 0   expected  57 4f 52 4c 44     WORLD
-///                got       77 6f 72 6c 64     world
+///     offset 0   expected  57 4f 52 4c 44  WORLD
+///                got       77 6f 72 6c 64  world
 ///                          ^^
 public func byteDifference(expected: [UInt8], got: [UInt8]) -> [String] {
     guard expected != got else { return [] }

@@ -130,3 +130,8 @@ public func quoted(_ bytes: [UInt8], total: Int? = nil, most: Int = 24) -> Strin
 
 /// `0f`
 public func hex(_ byte: UInt8) -> String { (byte < 16 ? "0" : "") + String(byte, radix: 16) }
+
+/// `1 byte`, `5 bytes`; in Chinese `5 字节`.
+public func byteCount(_ count: Int) -> String {
+    say(count == 1 ? "1 byte" : "\(count) bytes", "\(count) 字节")
+}
