@@ -44,7 +44,7 @@ final class CheckTests: XCTestCase {
     }
 
     func testTheReferenceLeavesNoProgress() throws {
-        let copy = try Lab.copy()
+        let copy = try Lab.copy(self)
         _ = try Lab.run("check", "03", "uppercase-answers", "--solution", in: copy.root)
         XCTAssertFalse(FileManager.default.fileExists(atPath: ProgressFile(copy).file.path))
     }
@@ -52,7 +52,7 @@ final class CheckTests: XCTestCase {
     // MARK: A student's code, compiled
 
     func testFromStubToPassed() throws {
-        let copy = try Lab.copy()
+        let copy = try Lab.copy(self)
         let lesson = try copy.catalogue().find(lesson: "03")
         let exercise = try lesson.find(exercise: "uppercase-server")
         let file = copy.file(exercise, of: lesson)
@@ -87,6 +87,23 @@ final class CheckTests: XCTestCase {
         XCTAssertEqual(errors.first?.line, line)
         XCTAssertEqual(summary.broken, ["03-udp"])
         XCTAssertEqual(summary.exit, .notPassed)
+
+        // Saved twice in one second, with a build between: the driver alone would not see the second save.
+        let stubText = try String(contentsOf: Lab.root.appendingPathComponent(copy.relative(file)), encoding: .utf8)
+        for text in [reference, stubText, reference] {
+            try writeAtomically(Data(text.utf8), to: file)
+            var times = [timeval(tv_sec: 1_700_000_000, tv_usec: text == reference ? 0 : 500_000)]
+            times.append(times[0])
+            // The driver's record is as old as the file, as if all of it happened then.
+            XCTAssertEqual(utimes(file.path, times), 0)
+            let result = try Lab.run("check", "03", "uppercase-answers", in: copy.root)
+            XCTAssertEqual(result.status, text == reference ? 0 : 1, result.output + result.errors)
+            let record = copy.root.appendingPathComponent(".build/debug/Lesson03.build/primary.priors").path
+            XCTAssertEqual(
+                utimes(
+                    record, [timeval(tv_sec: 1_700_000_001, tv_usec: 0), timeval(tv_sec: 1_700_000_001, tv_usec: 0)]), 0
+            )
+        }
 
         // A file that comes or goes is SwiftPM's to notice.
         try writeAtomically(Data(reference.utf8), to: file)

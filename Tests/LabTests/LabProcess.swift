@@ -6,6 +6,8 @@ import Sockets
 import XCTest
 
 enum Lab {
+    nonisolated(unsafe) private static var lock: Int32?
+
     /// Built with the tests, beside them.
     static let executable = Program.products.appendingPathComponent("lab").path
 
@@ -27,8 +29,19 @@ enum Lab {
     }
 
     /// The whole package with build products of its own, which stay from one run of the tests to the next: what a student
-    /// edits in it is compiled for real. Its exercises are the stubs again.
-    static func copy() throws -> Workspace {
+    /// edits in it is compiled for real. Its exercises are the stubs again. One test has it at a time, `--parallel` or not.
+    static func copy(_ test: XCTestCase) throws -> Workspace {
+        if lock == nil {
+            let descriptor = open(
+                root.appendingPathComponent(".build/lab-tests.lock").path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+            try check("open", descriptor)
+            try check("flock", flock(descriptor, LOCK_EX))
+            lock = descriptor
+            test.addTeardownBlock {
+                close(descriptor)
+                lock = nil
+            }
+        }
         let copy = try Workspace(root: root).copy(to: root.appendingPathComponent(".build/lab-tests"))
         for leftover in [
             copy.state.appendingPathComponent("progress.json"), copy.state.appendingPathComponent("stubs"),

@@ -100,6 +100,20 @@ final class PseudoTerminal {
         XCTAssertNotNil(found, "no \"\(text)\" in:\n" + screen.joined(separator: "\n"), file: file, line: line)
     }
 
+    /// Waits until the program has written `text`, so many times, screens or not.
+    func waitForText(
+        _ wanted: String, times: Int = 1, within seconds: Double = 60, file: StaticString = #filePath,
+        line: UInt = #line
+    ) {
+        let began = Date()
+        while text.components(separatedBy: wanted).count <= times {
+            let left = seconds - Date().timeIntervalSince(began)
+            guard left > 0, readMore(within: left) else {
+                return XCTFail("no \"\(wanted)\" in:\n\(text)", file: file, line: line)
+            }
+        }
+    }
+
     /// The exit status, or 128 + signal; nil if it has not ended in time.
     func ending(within seconds: Double) -> Int32? {
         let deadline = Date(timeIntervalSinceNow: seconds)

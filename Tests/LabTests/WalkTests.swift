@@ -17,7 +17,7 @@ final class WalkProcessTests: XCTestCase {
     }
 
     private func copyAtServer() throws -> (Workspace, file: URL, reference: Data) {
-        let copy = try Lab.copy()
+        let copy = try Lab.copy(self)
         try ProgressFile(copy).update { $0.here = "03-udp/uppercase-server" }
         let lesson = try copy.catalogue().find(lesson: "03")
         let exercise = try lesson.find(exercise: "uppercase-server")
@@ -64,14 +64,14 @@ final class WalkProcessTests: XCTestCase {
         let seconds = terminal.waitForScreen(within: 120) { $0.contains { $0.contains("✔ uppercase-answers") } }
         XCTAssertNotNil(seconds, terminal.screen.joined(separator: "\n"))
         print("from the save to the first verdict: \(seconds ?? -1) s")
-        terminal.waitForScreen(containing: "Passed.", within: 120)
+        terminal.waitForScreen(containing: "Passed.", within: 20)
 
         // Saved in place: broken, and said so.
         let handle = try FileHandle(forWritingTo: file)
         try handle.seekToEnd()
         try handle.write(contentsOf: Data("\nlet broken: Int = \"\"\n".utf8))
         try handle.close()
-        terminal.waitForScreen(containing: "03 does not compile", within: 120)
+        terminal.waitForScreen(containing: "03 does not compile", within: 20)
         terminal.waitForScreen(containing: "UppercaseServer.swift:")
 
         terminal.press("q")
@@ -151,11 +151,43 @@ final class WalkProcessTests: XCTestCase {
     }
 
     func testADumbTerminalGetsTheOverview() throws {
-        let copy = try Lab.copy()
+        let copy = try Lab.copy(self)
         let terminal = try start(copy, environment: ["TERM": "dumb"])
         XCTAssertEqual(terminal.ending(within: 20), 0)
         XCTAssertFalse(terminal.text.contains("\u{1b}"), terminal.text)
         XCTAssertTrue(terminal.text.contains("lab check 01"), terminal.text)
+    }
+
+    // MARK: Other commands on a terminal
+
+    func testCheckOnATerminalIsColouredAndEndsWithCtrlC() throws {
+        let mark = "LAB_TEST_MARK=\(UUID().uuidString)"
+        let variable = mark.split(separator: "=").map(String.init)
+        let terminal = try PseudoTerminal(
+            Lab.executable, ["check", "03", "--solution"], in: Lab.root,
+            environment: Lab.environment(["TERM": "xterm-256color", variable[0]: variable[1]]), columns: 80, rows: 24)
+        terminal.waitForText("\u{1b}[32m✔ \u{1b}[0m")
+        // Cooked: the terminal makes it a signal for the whole foreground.
+        terminal.press("\u{3}")
+        XCTAssertEqual(terminal.ending(within: 20), 128 + SIGINT)
+        XCTAssertTrue(terminal.isCooked)
+        assertNoProcess(with: mark)
+    }
+
+    func testWatchChecksAgainAtEverySave() throws {
+        let (copy, file, reference) = try copyAtServer()
+        let terminal = try PseudoTerminal(
+            Lab.executable, ["watch", "03", "uppercase-answers"], in: copy.root,
+            environment: Lab.environment(["TERM": "xterm-256color", "NO_COLOR": "1"]), columns: 80, rows: 24)
+        terminal.waitForText("○ 03 uppercase-answers", within: 180)
+        terminal.waitForText("1 not started")
+        try writeAtomically(reference, to: file)
+        terminal.waitForText("── saved Exercises/03-udp/UppercaseServer.swift")
+        terminal.waitForText("✔ 03 uppercase-answers", within: 20)
+        try writeAtomically(reference, to: file)
+        terminal.waitForText("✔ 03 uppercase-answers", times: 2, within: 20)
+        terminal.press("\u{3}")
+        XCTAssertEqual(terminal.ending(within: 20), 128 + SIGINT)
     }
 
     private func assertNoProcess(with mark: String, file: StaticString = #filePath, line: UInt = #line) {

@@ -1,6 +1,7 @@
 // Builds one lesson's program, and nothing else: what is broken in lesson 07 cannot stop lesson 04.
 import Course
 import Foundation
+import Sockets
 
 public struct Build: Sendable {
     public var workspace: Workspace
@@ -11,22 +12,45 @@ public struct Build: Sendable {
         case built
         /// The student's code does not compile: its errors, the first one first.
         case broken([Diagnostic])
-        /// The lab's own code does not compile, or the compiler could not be run: what it said.
-        case lab(String)
         /// It was stopped.
         case stopped
     }
 
     /// `swift build --product Lesson04`
+    ///
+    /// - Throws: a failure that is not the student's: the lab's own code does not compile, or nothing could be built.
     public func lesson(_ lesson: Catalogue.Lesson, stop: Stop? = nil) throws(CommandError) -> Outcome {
+        distrustRecentTimes(of: lesson)
         let quick = QuickBuild(workspace: workspace, lesson: lesson)
-        if let result = try quick.run(stop: stop) { return outcome(of: result, lesson, stop) }
+        if let result = try quick.run(stop: stop) { return try outcome(of: result, lesson, stop) }
         if stop?.isStopped == true { return .stopped }
         let fingerprint = quick.fingerprint()
         quick.forget()
         let result = try run(["--product", "Lesson" + lesson.number], stop: stop)
         if result.succeeded { quick.remember(fingerprint) }
-        return outcome(of: result, lesson, stop)
+        return try outcome(of: result, lesson, stop)
+    }
+
+    /// The Swift driver (6.3, Linux) compares the times of files by the whole second. A file that was saved twice within one
+    /// second, with a build between, as formatters on save do, would stay as it was at first, and so would its verdict.
+    /// Without the driver's record of the last build (`primary.priors`) it compiles the module anew.
+    private func distrustRecentTimes(of lesson: Catalogue.Lesson) {
+        let record = workspace.root.appendingPathComponent(
+            ".build/debug/Lesson\(lesson.number).build/primary.priors"
+        ).path
+        var status = stat()
+        guard stat(record, &status) == 0 else { return }
+        let written = modificationTime(status)
+        let second = 1_000_000_000
+        // The record is written when a build ends, its file was read when it began: allow for a slow one.
+        let doubtful = (written - 10 * second)...(written + second)
+        let folder = workspace.exercises(lesson).path
+        let names = FileManager.default.enumerator(atPath: folder)?.compactMap { $0 as? String } ?? []
+        for name in names where name.hasSuffix(".swift") {
+            guard stat("\(folder)/\(name)", &status) == 0, doubtful.contains(modificationTime(status)) else { continue }
+            unlink(record)
+            return
+        }
     }
 
     private func run(_ arguments: [String], stop: Stop?) throws(CommandError) -> Subprocess.Result {
@@ -51,7 +75,9 @@ public struct Build: Sendable {
         return kept
     }
 
-    private func outcome(of result: Subprocess.Result, _ lesson: Catalogue.Lesson, _ stop: Stop?) -> Outcome {
+    private func outcome(of result: Subprocess.Result, _ lesson: Catalogue.Lesson, _ stop: Stop?) throws(CommandError)
+        -> Outcome
+    {
         if result.succeeded { return .built }
         if stop?.isStopped == true { return .stopped }
         let errors = Diagnostic.parse(result.output).filter { $0.severity == .error }
@@ -59,7 +85,15 @@ public struct Build: Sendable {
         let own = errors.filter { workspace.relative($0.file).hasPrefix(folder) }
         // One error outside the student's folder means that the lab itself does not compile: theirs may follow from it.
         if !own.isEmpty && own.count == errors.count { return .broken(own) }
-        return .lab(errors.isEmpty ? result.output : Build.text(errors, workspace))
+        if errors.isEmpty {
+            let sentence = say(
+                "`swift build` failed, and not about your exercise; `lab doctor` looks at this machine:",
+                "`swift build` 失败了，原因不在你的练习；`lab doctor` 检查这台机器：")
+            throw .failure(sentence + "\n" + result.output.trimmingCharacters(in: .whitespacesAndNewlines))
+        }
+        let sentence = say(
+            "The lab's own code does not compile; this is not about your exercise:", "实验环境自己的代码编译不通过，与你的练习无关：")
+        throw .failure(sentence + "\n" + Build.text(errors, workspace))
     }
 
     static func text(_ errors: [Diagnostic], _ workspace: Workspace) -> String {

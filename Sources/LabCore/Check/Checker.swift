@@ -52,7 +52,6 @@ public struct Checker: Sendable {
             case .broken(let errors):
                 event(.broken(lesson: lesson.slug, errors))
                 return
-            case .lab(let message): throw labDoesNotCompile(message)
             case .stopped: return
             }
         }
@@ -104,13 +103,6 @@ public struct Checker: Sendable {
             checks.append(found)
         }
         return checks
-    }
-
-    private func labDoesNotCompile(_ message: String) -> CommandError {
-        .failure(
-            say(
-                "The lab's own code does not compile; this is not about your exercise:",
-                "实验环境自己的代码编译不通过，与你的练习无关：") + "\n" + message.trimmingCharacters(in: .whitespacesAndNewlines))
     }
 }
 

@@ -45,15 +45,22 @@ public struct WalkScreen: Sendable {
 
     private func margin(_ line: StyledText) -> StyledText { line.isEmpty ? line : StyledText(" ") + line }
 
+    /// Closer together where there is little room; what still does not fit is left out, but never the last: the way out.
     private func footerLine(_ keys: [(String, String)]) -> StyledText {
-        var line = StyledText(" ")
-        for (key, meaning) in keys {
-            let item = StyledText(key, .strong) + StyledText(" \(meaning)", .quiet)
-            // What does not fit is left out whole.
-            if line.width + item.width + 3 > columns { break }
-            line += (line.width > 1 ? StyledText("   ") : StyledText()) + item
+        let items = keys.map { StyledText($0.0, .strong) + StyledText(" \($0.1)", .quiet) }
+        for gap in [3, 2, 1] {
+            let line = footerLine(items, gap)
+            if line.width <= columns { return line }
         }
-        return line
+        var shown = items
+        while shown.count > 1, footerLine(shown, 1).width > columns { shown.remove(at: shown.count - 2) }
+        return footerLine(shown, 1)
+    }
+
+    private func footerLine(_ items: [StyledText], _ gap: Int) -> StyledText {
+        items.enumerated().reduce(StyledText(" ")) { line, item in
+            line + StyledText(item.offset == 0 ? "" : String(repeating: " ", count: gap)) + item.element
+        }
     }
 
     private func exerciseKeys(_ state: WalkState) -> [(String, String)] {
@@ -180,10 +187,19 @@ public struct WalkScreen: Sendable {
         default: break
         }
         if state.isPassed { return hint(state) + passed(state) }
-        guard let verdict = state.verdicts[state.selected] else { return hint(state) }
+        guard let verdict = state.verdicts[state.selected] else { return title(state) + hint(state) }
         var text = VerdictText(catalogue: state.catalogue, workspace: state.workspace, width: width)
         text.showsNext = false
-        return hint(state) + text.details(verdict)
+        return title(state) + hint(state) + text.details(verdict)
+    }
+
+    /// The selected check's, where the list above had to cut it.
+    private func title(_ state: WalkState) -> [StyledText] {
+        guard let check = state.exercise.checks.first(where: { $0.id == state.selected }),
+            checks(state)[selectedIndex(state)].plain.contains("…") || width < 60
+        else { return [] }
+        return StyledText(check.title.description, .strong).wrapped(to: width - 2).map { StyledText("  ") + $0 }
+            + [StyledText()]
     }
 
     private func hint(_ state: WalkState) -> [StyledText] {

@@ -58,7 +58,6 @@ extension Invocation {
             let list = errors.map { "\(workspace.relative($0.file)):\($0.line): \($0.message)" }
             throw CommandError(
                 .notPassed, say("Your code does not compile:", "你的代码编译不过：") + "\n" + list.joined(separator: "\n"))
-        case .lab(let text): throw CommandError.failure(text)
         case .stopped: throw CommandError.failure(say("The build was stopped.", "构建被中断了。"))
         }
         return workspace.root.appendingPathComponent(".build/debug/Lesson\(lesson.number)").path
