@@ -107,14 +107,14 @@ public struct Judge: Sendable {
         for subject in trial.subjects where subject.hasEnded == nil && error is Failure {
             _ = subject.waitForEnding(until: Deadline(in: 0.3))
         }
-        let loadNow = Double(trial.subjects.last?.cpuTime ?? 0) - Double(used)
+        let loadNow = Double((trial.subjects.last?.cpuTime ?? 0) - used)
         if let place = trial.subjects.compactMap(\.reachedTodo).first {
             verdict.status = .notStarted
             verdict.place = place
             return
         }
         verdict.status = .failed
-        verdict.report = report(&failure, check, trial, loadNow: max(0, loadNow / Double(max(1, now() - began))))
+        verdict.report = report(&failure, check, trial, loadNow: loadNow / Double(max(1, now() - began)))
     }
 
     private func report(_ failure: inout Failure, _ check: Check, _ trial: Trial, loadNow: Double) -> Report {
@@ -130,7 +130,7 @@ public struct Judge: Sendable {
         let evidence = Evidence(
             failure: failure, timeline: timeline, asked: subject.asked, ending: subject.hasEnded,
             returned: subject.serverStopped?.outcome,
-            load: Double(subject.hasEnded?.cpu ?? subject.cpuTime) / max(wall, 1),
+            load: Double(subject.cpuTime) / max(wall, 1),
             loadNow: subject.hasEnded == nil ? loadNow : 0, output: subject.output, connections: trial.connections,
             now: time)
         if failure.got.isEmpty { failure.got = evidence.endingText }

@@ -167,7 +167,8 @@ public final class StreamPeer {
         case .end: trial.note(say("\(name): end of stream", "\(name)：流结束"))
         case .late:
             throw Failure(
-                expected: sentence, got: say("it is still open after \(Deadline.text(seconds)) s", "\(Deadline.text(seconds)) 秒后仍然开着"))
+                expected: sentence,
+                got: say("it is still open after \(Deadline.text(seconds)) s", "\(Deadline.text(seconds)) 秒后仍然开着"))
         case .bytes(let bytes):
             throw Failure(expected: sentence, got: say("more bytes: \(quoted(bytes))", "又收到 \(quoted(bytes))"))
         case .broken(let code):
@@ -186,7 +187,8 @@ public final class StreamPeer {
             case .end: return got
             case .late:
                 throw Failure(
-                    expected: sentence, got: say("\(byteCount(got.count)), and it is still open", "收到 \(byteCount(got.count))，仍然开着"))
+                    expected: sentence,
+                    got: say("\(byteCount(got.count)), and it is still open", "收到 \(byteCount(got.count))，仍然开着"))
             case .broken(let code):
                 throw Failure(expected: sentence, got: say("it was reset: ", "连接被重置：") + errorText(code))
             }

@@ -222,7 +222,8 @@ public struct PendingCall {
         -> Outcome
     {
         let expected =
-            sentence ?? say("\(entry) returns within \(Deadline.text(seconds)) s", "\(entry) 在 \(Deadline.text(seconds)) 秒内返回")
+            sentence
+            ?? say("\(entry) returns within \(Deadline.text(seconds)) s", "\(entry) 在 \(Deadline.text(seconds)) 秒内返回")
         do {
             switch try subject.answer(until: Deadline(in: seconds)) {
             case .returned(let value)?:

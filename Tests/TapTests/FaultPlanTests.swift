@@ -156,14 +156,18 @@ final class FaultPlanTests: ProbeTestCase {
             "receive:max=1x", "receive:errno=0", "receive:errno=", "receive:errno=-4", "receive#0:errno=4",
             "receive#:errno=4", "receive#3-2:errno=4", "receive#1-:errno=4", "receive# 1:errno=4",
             "receive%0:errno=4", "receive%:errno=4", "accept:max=1", "receive:max=1:errno=4", ";", "receive:max=1;;",
-            "receive:max=99999999999999999999", "receive:also=::1", "resolve:also=", String(repeating: "receive:max=1;", count: 17),
+            "receive:max=99999999999999999999", "receive:also=::1", "resolve:also=",
+            String(repeating: "receive:max=1;", count: 17),
         ]
         for plan in bad {
             XCTAssertThrowsError(try run("pid", plan: FaultPlan([plan])), plan) { error in
                 XCTAssertTrue("\(error)".contains("is not a fault plan"), "\(plan): \(error)")
             }
         }
-        for good in ["receive:max=1;send#2-3:errno=4;accept%7:errno=103", "resolve:errno=-3", "resolve:also=::1;resolve:errno=-2", ""] {
+        for good in [
+            "receive:max=1;send#2-3:errno=4;accept%7:errno=103", "resolve:errno=-3",
+            "resolve:also=::1;resolve:errno=-2", "",
+        ] {
             XCTAssertNoThrow(try run("pid", plan: FaultPlan([good])), good)
         }
     }

@@ -100,7 +100,23 @@ final class LimitTests: ProbeTestCase {
         XCTAssertEqual(try ending("crash-abort")?.signal, SIGABRT)
     }
 
-    /// CPU time is that of the process and of the children that it waited for.
+    /// Also once the process has ended, whoever ended it: a check may compare two moments.
+    func testCPUTimeNeverGoesBack() throws {
+        try withTrial { trial in
+            let subject = try trial.launch()
+            _ = try trial.begin("spin", [], in: subject)
+            XCTAssertTrue(eventually { subject.cpuTime > 20_000_000 })
+            let before = subject.cpuTime
+            subject.signal(SIGKILL)
+            XCTAssertGreaterThanOrEqual(subject.cpuTime, before)
+            XCTAssertNotNil(subject.waitForEnding(until: Deadline()))
+            let after = subject.cpuTime
+            XCTAssertGreaterThanOrEqual(after, before)
+            subject.stop()
+            XCTAssertEqual(subject.cpuTime, after)
+        }
+    }
+
     func testLimitsAreNamed() {
         let causes: [(entry: String, memory: Int?, cause: String)] = [
             ("allocate", LimitTests.memory, "out-of-memory"), ("threads-without-end", nil, "too-many-threads"),
