@@ -67,6 +67,17 @@ final class NewTests: XCTestCase {
         }
     }
 
+    func testWhatIsGradedNeedNotComeLast() throws {
+        let course = try TemporaryCourse.small()
+        for (file, heading) in [("README.md", "## Going on"), ("README.zh-Hans.md", "<a id=\"going-on\"></a>\n## 接下来")]
+        {
+            let path = "Lessons/41-small/\(file)"
+            try course.write(try course.text(path) + "\n\(heading)\n\nMore.\n", to: path)
+        }
+        try course.addExercise("41-small", "other")
+        XCTAssertEqual(course.lint(), [])
+    }
+
     func testEverythingElseStaysAsItIs() throws {
         let course = try TemporaryCourse.small()
         let before = try course.snapshot()

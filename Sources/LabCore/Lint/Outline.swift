@@ -89,6 +89,9 @@ struct Outline {
         guard let index = headings.firstIndex(where: { $0.names.contains(anchor) }) else { return nil }
         let heading = headings[index]
         let next = headings[(index + 1)...].first { $0.level <= heading.level }
-        return (heading, heading.line..<(next.map { $0.line - 1 } ?? lines.count))
+        var end = next.map { $0.line - 1 } ?? lines.count
+        // The anchors on the lines before a heading are the heading's.
+        while next != nil, end > heading.line, lines[end - 1].hasPrefix("<a ") { end -= 1 }
+        return (heading, heading.line..<end)
     }
 }
