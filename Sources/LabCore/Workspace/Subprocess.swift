@@ -53,10 +53,18 @@ public struct Subprocess {
         close(output.writer)
         if let errors { close(errors.writer) }
 
-        let cleanup = Interrupts.add { kill(-process, SIGTERM) }
-        defer { Interrupts.remove(cleanup) }
+        let endings = DispatchSemaphore(value: 0)
+        let cleanup = Interrupts.add {
+            kill(-process, SIGTERM)
+            // It may have something to put in order, too. We are asked to end, so not for long.
+            _ = endings.wait(timeout: .now() + 3)
+        }
+        defer {
+            Interrupts.remove(cleanup)
+            endings.signal()
+        }
         stop?.attach(process)
-        defer { stop?.detach(process) }
+        defer { stop?.detach() }
         var collector = Collector(line: line)
         collector.drain(output.reader, errors?.reader)
         return Result(status: wait(for: process), output: collector.output, errors: collector.errors)
@@ -67,10 +75,18 @@ public struct Subprocess {
         var actions = SpawnActions()
         actions.open(STDIN_FILENO, "/dev/null", O_RDONLY)
         let process = try actions.spawn(program, arguments, group: true)
-        let cleanup = Interrupts.add { kill(-process, SIGTERM) }
-        defer { Interrupts.remove(cleanup) }
+        let endings = DispatchSemaphore(value: 0)
+        let cleanup = Interrupts.add {
+            kill(-process, SIGTERM)
+            // It may have something to put in order, too. We are asked to end, so not for long.
+            _ = endings.wait(timeout: .now() + 3)
+        }
+        defer {
+            Interrupts.remove(cleanup)
+            endings.signal()
+        }
         stop.attach(process)
-        defer { stop.detach(process) }
+        defer { stop.detach() }
         _ = wait(for: process)
     }
 
@@ -115,29 +131,47 @@ public struct Subprocess {
 
 /// Ends a running program from another thread.
 public final class Stop: @unchecked Sendable {
-    private let lock = NSLock()
+    private let condition = NSCondition()
     private var process: pid_t?
     private var stopped = false
+    private var expected = false
 
     public init() {}
 
-    public var isStopped: Bool { lock.withLock { stopped } }
+    public var isStopped: Bool { condition.withLock { stopped } }
 
     public func stop() {
-        lock.withLock {
+        condition.withLock {
             stopped = true
             if let process { kill(-process, SIGTERM) }
         }
     }
 
+    /// A program is about to be started with this: `waitForEnd` waits for it from now on.
+    public func expect() { condition.withLock { expected = true } }
+
+    /// The program that was expected has ended, or could not be started.
+    public func ended() {
+        condition.withLock {
+            expected = false
+            condition.broadcast()
+        }
+    }
+
+    /// Waits until an expected program has ended, but not for ever.
+    public func waitForEnd(atMost seconds: Double) {
+        let last = Date(timeIntervalSinceNow: seconds)
+        condition.withLock { while expected && condition.wait(until: last) {} }
+    }
+
     func attach(_ process: pid_t) {
-        lock.withLock {
+        condition.withLock {
             self.process = process
             if stopped { kill(-process, SIGTERM) }
         }
     }
 
-    func detach(_ process: pid_t) { lock.withLock { self.process = nil } }
+    func detach() { condition.withLock { process = nil } }
 }
 
 /// Both ends of a pipe, close-on-exec.

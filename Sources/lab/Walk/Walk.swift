@@ -46,6 +46,8 @@ final class Walk {
             try wait()
         }
         stop?.stop()
+        terminal.leave()
+        stop?.waitForEnd(atMost: 3)
     }
 
     // MARK: The loop
@@ -149,8 +151,10 @@ final class Walk {
                 let result = try Subprocess.run(lab, all, stop: stop, line: line)
                 ended(result.status, result.errors)
             } catch { ended(error.exit.rawValue, error.description) }
+            stop.ended()
         }
         thread.stackSize = 1 << 20
+        stop.expect()
         thread.start()
     }
 
