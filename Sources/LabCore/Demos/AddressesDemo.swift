@@ -7,8 +7,9 @@ import Wire
 
 extension Demo {
     static let addresses = Demo(
-        "addresses", Lesson02.slug, "an address as text, bytes and sockaddr; and what a name stands for",
-        "地址的文本、字节和 sockaddr；以及名字对应的地址", port: nil, [.mine], isShow: true
+        "addresses", Lesson02.slug,
+        "one address in all its forms: text, bytes, sockaddr, name",
+        "一个地址的各种样子：文本、字节、sockaddr、名字", port: nil, [.mine], isShow: true
     ) { play in
         let functions = Functions(Caller(play, play.subject))
         play.introduce(

@@ -6,8 +6,9 @@ import Sockets
 
 extension Demo {
     static let udpBroadcast = Demo(
-        "udp-broadcast", Lesson03.slug, "one datagram to everybody on the loopback network, and who answers",
-        "一个数据报发给环回网络上的所有人，看谁回答", port: 8880, [.serve, .client, .mine], isShow: true
+        "udp-broadcast", Lesson03.slug,
+        "one question to everybody, several answers",
+        "向所有人提一个问题，得到好几个回答", port: 8880, [.serve, .client, .mine], isShow: true
     ) { play in
         if play.options.serve { return try play.serveResponders() }
         play.introduce(

@@ -7,7 +7,9 @@ import Wire
 
 extension Demo {
     static let byteOrder = Demo(
-        "byte-order", Lesson01.slug, "the same number in memory and on the wire", "同一个数在内存里和在网络上", port: nil, [.mine],
+        "byte-order", Lesson01.slug,
+        "the same number in memory and on the wire",
+        "同一个数：在内存里和在网线上", port: nil, [.mine],
         isShow: true
     ) { play in
         let functions = Caller(play, play.subject)

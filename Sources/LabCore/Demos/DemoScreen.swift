@@ -9,6 +9,8 @@ public final class DemoScreen: @unchecked Sendable {
     public let inputIsTerminal: Bool
     public let outputIsTerminal: Bool
     private let color: Bool
+    /// A line can be taken back.
+    private let canErase: Bool
     private let lock = NSLock()
     private var prompt: String?
     private var readerHasLeft = false
@@ -20,6 +22,7 @@ public final class DemoScreen: @unchecked Sendable {
         self.color = color
         self.inputIsTerminal = inputIsTerminal
         self.outputIsTerminal = outputIsTerminal
+        canErase = outputIsTerminal && ProcessInfo.processInfo.environment["TERM"] != "dumb"
     }
 
     /// A person sits there: asks for lines, sees drawings.
@@ -49,7 +52,7 @@ public final class DemoScreen: @unchecked Sendable {
 
     /// A line that is written again and again: how far something has come. On a terminal only.
     func progress(_ line: StyledText) {
-        guard outputIsTerminal else { return }
+        guard canErase else { return }
         lock.withLock {
             emit(STDOUT_FILENO, Array(("\r\u{1b}[K" + line.truncated(to: columns - 1).rendered(color: color)).utf8))
         }
@@ -57,7 +60,7 @@ public final class DemoScreen: @unchecked Sendable {
 
     /// The last state of it stays.
     func endProgress(_ line: StyledText) {
-        let start = outputIsTerminal ? "\r\u{1b}[K" : ""
+        let start = canErase ? "\r\u{1b}[K" : ""
         lock.withLock { emit(STDOUT_FILENO, Array((start + line.rendered(color: color) + "\n").utf8)) }
     }
 
@@ -78,7 +81,7 @@ public final class DemoScreen: @unchecked Sendable {
         lock.withLock {
             // The prompt makes room, and comes back below.
             guard let prompt else { return emit(descriptor, Array(text.utf8)) }
-            emit(descriptor, Array(("\r\u{1b}[K" + text).utf8))
+            emit(descriptor, Array(((canErase ? "\r\u{1b}[K" : "\n") + text).utf8))
             emit(STDOUT_FILENO, Array(prompt.utf8))
         }
     }

@@ -4,7 +4,9 @@ import Course
 
 extension Demo {
     static let udpEcho = Demo(
-        "udp-echo", Lesson03.slug, "an upper-case server over UDP", "UDP 大写服务器", port: 12000, [.serve, .client, .mine]
+        "udp-echo", Lesson03.slug,
+        "an upper-case server over UDP",
+        "UDP 大写服务器", port: 12000, [.serve, .client, .mine]
     ) { play in
         try play.converse(
             .init(
@@ -19,7 +21,9 @@ extension Demo {
     }
 
     static let udpClient = Demo(
-        "udp-client", Lesson03.slug, "a client for any UDP server", "可连任何 UDP 服务器的客户端", port: 12000,
+        "udp-client", Lesson03.slug,
+        "one question over UDP, call by call, and what a closed port looks like",
+        "一次 UDP 提问，逐个调用地看，以及端口关闭时的样子", port: 12000,
         [.client, .mine]
     ) { play in
         try play.converse(
@@ -34,7 +38,9 @@ extension Demo {
     }
 
     static let tcpEcho = Demo(
-        "tcp-echo", Lesson04.slug, "an upper-case server over TCP, one client after another", "TCP 大写服务器，一次服务一个客户端",
+        "tcp-echo", Lesson04.slug,
+        "an upper-case server over TCP, one client after another",
+        "TCP 大写服务器，一个客户端接一个",
         port: 12000, [.serve, .client, .mine]
     ) { play in
         try play.converse(
@@ -51,8 +57,9 @@ extension Demo {
     }
 
     static let tcpClient = Demo(
-        "tcp-client", Lesson04.slug, "a client for any TCP server: connect, send, half-close, collect",
-        "可连任何 TCP 服务器的客户端：连接、发送、半关闭、收集回答", port: 12000, [.client, .mine]
+        "tcp-client", Lesson04.slug,
+        "a client that asks, half-closes and collects the answer",
+        "提问、半关闭、收齐回答的客户端", port: 12000, [.client, .mine]
     ) { play in
         try play.converse(
             .init(
@@ -60,14 +67,18 @@ extension Demo {
                 serverName: "",
                 makeClient: { ConnectionPerLineClient(play, play.subject, $0) },
                 hint: say(
-                    "Type a line: a connection of its own takes it there, and its end says that the line is whole. A "
-                        + "server: lab run tcp-echo --serve",
-                    "输入一行：每行用一个新连接送去，发送方向的结束表示这一行完了。服务器可以用：lab run tcp-echo --serve"),
+                    "Type a line: a connection of its own takes it there, and its end says that the line is whole. "
+                        + "T1 is the client's other thread: it sends while the main one receives. A server: lab run "
+                        + "tcp-echo --serve",
+                    "输入一行：每行用一个新连接送去，发送方向的结束表示这一行完了。T1 是客户端的另一个线程：它发送，主线程同时接收。"
+                        + "服务器可以用：lab run tcp-echo --serve"),
                 others: streamClients))
     }
 
     static let tcpThreads = Demo(
-        "tcp-threads", Lesson04.slug, "three clients at once, a thread each", "三个客户端同时连接，每个由一个线程服务",
+        "tcp-threads", Lesson04.slug,
+        "the same server with a thread for each client",
+        "同一个服务器，每个客户端一个线程",
         port: 2333, [.serve, .client, .mine]
     ) { play in
         try play.converseWithThree(
@@ -79,7 +90,9 @@ extension Demo {
     }
 
     static let tcpFork = Demo(
-        "tcp-fork", Lesson04.slug, "three clients at once, a child process each", "三个客户端同时连接，每个由一个子进程服务",
+        "tcp-fork", Lesson04.slug,
+        "the same server with a process for each client",
+        "同一个服务器，每个客户端一个进程",
         port: 8888, [.serve, .client, .mine]
     ) { play in
         try play.converseWithThree(

@@ -7,8 +7,9 @@ import Wire
 
 extension Demo {
     static let fileTransfer = Demo(
-        "file-transfer", Lesson05.slug, "a file over a connection; one that is cut short leaves nothing behind",
-        "用一个连接传文件；中途断开，什么也不会留下", port: 8888, [.serve, .client, .mine], isShow: true
+        "file-transfer", Lesson05.slug,
+        "a file over TCP: whole, then cut short",
+        "通过 TCP 传文件：先完整传输，再中途断开", port: 8888, [.serve, .client, .mine], isShow: true
     ) { play in
         let transfer = FileTransfer(play)
         if play.options.serve { return try transfer.serve() }
@@ -114,6 +115,7 @@ private final class FileTransfer {
     }
 
     private func listFolder(_ when: String) {
+        guard !play.options.quiet else { return }
         let names = ((try? FileManager.default.contentsOfDirectory(atPath: received)) ?? []).sorted()
         let list = names.map { name -> String in
             let size = (try? FileManager.default.attributesOfItem(atPath: received + "/" + name))?[.size] as? Int

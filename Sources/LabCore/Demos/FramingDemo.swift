@@ -7,8 +7,9 @@ import Wire
 
 extension Demo {
     static let framing = Demo(
-        "framing", Lesson05.slug, "messages with a length in front, glued together and told apart again",
-        "带长度前缀的消息：粘在一起，再分开", port: 8888, [.serve, .client, .mine]
+        "framing", Lesson05.slug,
+        "messages with their length in front: cut anywhere on the wire, and whole again",
+        "带长度前缀的消息：在线路上任意切断，再还原", port: 8888, [.serve, .client, .mine]
     ) { play in
         play.stage.label(label)
         try play.converse(

@@ -7,11 +7,12 @@ import Sockets
 
 extension Demo {
     static let handshake = Demo(
-        "handshake", Lesson04.slug, "a connection from SYN to TIME-WAIT, as the kernel sees it",
-        "一个连接从 SYN 到 TIME-WAIT，内核眼中的样子",
+        "handshake", Lesson04.slug,
+        "three-way handshake, four-way close and TIME_WAIT, as the kernel sees them",
+        "三次握手、四次挥手和 TIME_WAIT，看内核里的状态",
         port: 2333, [], isShow: true
     ) { play in
-        guard KernelSocket.all() != nil else {
+        guard KernelSocket.all(port: 0) != nil else {
             throw CommandError.failure(
                 say(
                     "handshake reads /proc/net/tcp, which this system does not have.",
@@ -182,13 +183,13 @@ private final class Handshake {
     }
 
     /// The states of both ends. Segments that are under way may change them yet, and no call tells when they have: so it
-    /// looks again until they are what they should be, for at most half a second, and shows what there is.
+    /// looks again until they are what they should be, for at most two seconds, and shows what there is.
     private func states(
         _ serverStates: [KernelSocket.State], _ clientStates: [KernelSocket.State]
     ) -> (client: String, server: String) {
-        let deadline = Deadline(in: 0.5)
+        let deadline = Deadline(in: 2)
         while true {
-            let all = KernelSocket.all() ?? []
+            let all = KernelSocket.all(port: endpoint.port) ?? []
             let servers = all.filter {
                 $0.localPort == endpoint.port && ($0.state == .listen || $0.remotePort == clientPort)
             }

@@ -7,8 +7,9 @@ import Wire
 
 extension Demo {
     static let udpLossy = Demo(
-        "udp-lossy", Lesson03.slug, "a bad network in between: lost, repeated, late, out of order; and asking again",
-        "中间是糟糕的网络：丢失、重复、迟到、乱序；以及重发请求", port: 12000, [.serve, .client, .mine, .seed]
+        "udp-lossy", Lesson03.slug,
+        "a conversation over a network that loses, repeats, reorders and delays",
+        "在丢失、重复、乱序、延迟的网络上对话", port: 12000, [.serve, .client, .mine, .seed]
     ) { play in
         let seed = play.options.seed
         if play.options.serve {

@@ -7,8 +7,9 @@ import Wire
 
 extension Demo {
     static let sticky = Demo(
-        "sticky", Lesson05.slug, "three messages arrive glued together, and sleep does not help",
-        "三条消息粘在一起到达，sleep 也没有用",
+        "sticky", Lesson05.slug,
+        "three sends, one recv: messages stick together, and sleeping does not help",
+        "三次 send，一次 recv：消息粘在一起，sleep 也没有用",
         port: 8888, [], isShow: true
     ) { play in
         let rounds = Rounds(play)

@@ -13,7 +13,7 @@ func columnText(_ call: Call, room: Int) -> String {
         if displayWidth(form + outcome) <= room { return form + outcome }
         if plain && displayWidth(form) <= room { return form }
     }
-    let shortest = "\(call.name)()" + outcome
+    let shortest = call.descriptor >= 0 ? "\(call.name)(\(call.descriptor))\(outcome)" : "\(call.name)()" + outcome
     return StyledText(shortest).truncated(to: room).plain
 }
 

@@ -4,6 +4,7 @@
 /// its other half (the receive for a send, the accept for a connect) before it is handed out. `StreamMatcher` and
 /// `DatagramMatcher` find the halves, `SocketTable` knows which descriptor is which connection, `LadderText` makes lines of
 /// the rows.
+import Course
 import Sockets
 import Wire
 
@@ -65,6 +66,9 @@ struct Ladder {
                 sent(call, party, now)
             } else if call.isReceive, call.result >= 0 || call.error == ECONNRESET {
                 received(call, party, now)
+            } else if call.isReceive, call.error == ECONNREFUSED {
+                let sender = sockets.entry(call, party)?.remote
+                refused(call, party, say("ICMP: no such port", "ICMP：没有此端口"), to: side(party), by: sender, now)
             } else {
                 put(call, party, now)
             }
@@ -77,6 +81,10 @@ struct Ladder {
         guard call.result == 0, let entry = sockets.entry(call, party), entry.isStream, let local = call.found,
             let remote = call.given
         else {
+            if call.error == ECONNREFUSED {
+                refused(call, party, "SYN, RST", to: side(party).opposite, by: call.given, now)
+                return
+            }
             if call.result == 0 {
                 sockets.change(call, party) {
                     $0.local = call.found
@@ -102,6 +110,13 @@ struct Ladder {
         } else {
             connects[connection] = row
         }
+    }
+
+    private mutating func refused(
+        _ call: Call, _ party: Int, _ how: String, to side: Side, by address: SocketAddress?, _ now: UInt64
+    ) {
+        let row = put(call, party, now, Arrow(to: side, content: .refused(how)), stranger: address)
+        rows[row]?.awaitsOther = false
     }
 
     private mutating func accepted(_ call: Call, _ party: Int, _ now: UInt64) {
@@ -219,8 +234,9 @@ struct Ladder {
         return nextRow - 1
     }
 
-    private func cell(_ call: Call, _ party: Int) -> LadderRow.Cell {
-        .call(call, lane: parties[party].tag + lanes.name(call, party), note: lanes.note(call, party))
+    private mutating func cell(_ call: Call, _ party: Int) -> LadderRow.Cell {
+        let name = lanes.name(call, party, ordinal: sockets.entry(call, party)?.ordinal)
+        return .call(call, lane: parties[party].tag + name, note: lanes.note(call, party))
     }
 
     private mutating func apply(_ matches: [Match]) {

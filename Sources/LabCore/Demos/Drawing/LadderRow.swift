@@ -64,6 +64,8 @@ struct Arrow {
         case handshake
         case end
         case reset
+        /// Nobody is there: RST answers a SYN, ICMP a datagram.
+        case refused(String)
     }
 
     /// How far one sees it go.

@@ -79,7 +79,7 @@ struct LadderText {
     private func arrow(_ arrow: Arrow) -> StyledText {
         let style: Style
         switch (arrow.content, arrow.reach) {
-        case (.reset, _), (_, .lost): style = .bad
+        case (.reset, _), (.refused, _), (_, .lost): style = .bad
         case (.bytes, _): style = Style(.green)
         case (.handshake, _), (.end, _): style = .code
         }
@@ -90,7 +90,7 @@ struct LadderText {
         switch arrow.reach {
         case .across:
             // A connect sends to and fro.
-            if arrow.content == .handshake { tail = "◀" }
+            if arrow.content == .handshake || arrow.content == .refused("SYN, RST") { tail = "◀" }
         case .intoBuffer: head = "▶┆"
         case .fromBuffer: tail = "┆─"
         case .again, .late: tail = "┄─"
@@ -120,6 +120,7 @@ struct LadderText {
             text = arrow.reach == .fromBuffer ? say("from the queue", "从队列取出") : "SYN, SYN ACK, ACK"
         case .end: text = "FIN"
         case .reset: text = "RST"
+        case .refused(let how): text = how
         case .bytes(let bytes, let count):
             if let label = label?(bytes) {
                 text = label

@@ -17,6 +17,8 @@ struct Lanes {
     /// Of each party, in the order in which they were heard of.
     private var lanes: [[Lane]] = []
     private var children: [[Int32]] = []
+    /// The numbers of threads besides the main one.
+    private var threads: [Lane: Int] = [:]
     /// Calls that have not returned: a signal handler's stands above the one that it interrupts.
     private var open: [Lane: [Call]] = [:]
     private var lastNames: [Lane: String] = [:]
@@ -51,13 +53,20 @@ struct Lanes {
 
     // MARK: Names
 
-    /// `T1` for the first thread besides the main one, `C1` for the first child process; nothing for the main thread.
-    func name(_ call: Call, _ party: Int) -> String {
+    /// `C1` for the first child process; `T1` for the first thread besides the main one, or the one that serves the first
+    /// connection, since threads do not start in the order in which they were made; nothing for the main thread.
+    ///
+    /// - Parameter ordinal: of the connection that the call is made on.
+    mutating func name(_ call: Call, _ party: Int, ordinal: Int?) -> String {
         guard let main = lanes[party].first else { return "" }
         if call.process != main.process { return childName(call.process, party) }
-        let threads = lanes[party].filter { $0.process == main.process }.map(\.thread)
-        guard let index = threads.firstIndex(of: call.thread), index > 0 else { return "" }
-        return "T\(index)"
+        let lane = Lane(call, party)
+        guard lane.thread != main.thread else { return "" }
+        if let number = threads[lane] { return "T\(number)" }
+        let taken = Set(threads.filter { $0.key.party == party }.values)
+        let number = ordinal.flatMap { taken.contains($0) ? nil : $0 } ?? (taken.max() ?? 0) + 1
+        threads[lane] = number
+        return "T\(number)"
     }
 
     /// Which child the process number is that a call returned.

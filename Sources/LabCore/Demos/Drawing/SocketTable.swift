@@ -18,6 +18,8 @@ struct SocketTable {
         var connection: Connection?
         /// Is this the end that connected?
         var isClient = false
+        /// The how manieth connection that its party accepted, from 1.
+        var ordinal: Int?
         /// Processes that have it open; a fork that has not been heard of yet counts as one.
         var holders: Set<Int32>
         /// Its side of the stream has been ended.
@@ -39,6 +41,7 @@ struct SocketTable {
 
     private var entries: [Int: Entry] = [:]
     private var gone: Set<End> = []
+    private var acceptCounts: [Int: Int] = [:]
     private var next = 0
     private var descriptors: [Process: [Int32: Int]] = [:]
     /// What a process had open when it forked, for the child to be found by; and the holder that stands in for it.
@@ -70,6 +73,8 @@ struct SocketTable {
     mutating func accepted(_ call: Call, _ party: Int) {
         let listener = entry(call, party)
         open(call.result, call, party, isStream: true)
+        acceptCounts[party, default: 0] += 1
+        if let index = index(Int32(call.result), call, party) { entries[index]?.ordinal = acceptCounts[party] }
         guard let peer = call.found, let local = listener?.local, peer.family != AF_UNIX else { return }
         let connection = Connection(client: peer, serverPort: local.port)
         if let index = index(Int32(call.result), call, party) {
