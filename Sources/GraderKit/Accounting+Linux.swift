@@ -60,6 +60,12 @@ extension Subject {
 
     public func resume() { signal(SIGCONT) }
 
+    /// Is this process there, and no zombie?
+    public func isRunning(_ process: Int32) -> Bool {
+        let state = state(process)
+        return state != nil && state != "Z"
+    }
+
     /// `S` sleeps, `R` runs, `T` is stopped, `Z` is a zombie; nil is gone.
     private func state(_ process: Int32) -> Character? {
         // The state follows the name, which is in parentheses and may hold anything.

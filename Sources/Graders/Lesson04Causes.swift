@@ -93,6 +93,24 @@ extension Cause {
         evidence.failure.difference.isEmpty ? nil : ""
     }
 
+    /// Two threads wait on one connection, so another has none.
+    static let sharedConnection = Cause("shared-buffer") { evidence in
+        let receives = evidence.timeline.blocked.filter(\.isReceive)
+        for call in receives {
+            let same = receives.contains {
+                $0.descriptor == call.descriptor && $0.process == call.process && $0.thread != call.thread
+            }
+            if same {
+                return say(
+                    "two threads are in recv on descriptor \(call.descriptor)",
+                    "有两个线程在对描述符 \(call.descriptor) 调用 recv")
+            }
+        }
+        return nil
+    }
+
+    static let neverForked = Cause("never-forked") { $0.timeline.count("fork") == 0 }
+
     static let childKeepsServing = Cause("child-keeps-serving") { evidence in
         let calls = evidence.timeline.calls
         guard let fork = calls.first(where: { $0.name == "fork" && $0.result > 0 }),

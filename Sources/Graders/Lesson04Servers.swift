@@ -11,15 +11,18 @@ let lesson04ServerChecks: [Check] = [
 
     answerChecks("threaded-server", "threaded"),
     concurrentServerChecks(
-        "threaded-server", prefix: "threaded", exchange: exchange, clients: 100, suspects: [.waitsForThread]),
+        "threaded-server", prefix: "threaded", exchange: exchange, clients: 100,
+        suspects: [.sharedConnection, .waitsForThread]),
     [threadedNoMixing, threadedFull],
-    streamServerChecks("threaded-server", prefix: "threaded", exchange: exchange),
+    streamServerChecks(
+        "threaded-server", prefix: "threaded", exchange: exchange, suspects: [.sharedConnection, .waitsForThread]),
 
     answerChecks("forking-server", "forking"),
     concurrentServerChecks(
         "forking-server", prefix: "forking", exchange: exchange, clients: 50, suspects: [.waitsForChild]),
     [forkingListener, forkingChildEnds, forkingZombies, forkingFull],
-    streamServerChecks("forking-server", prefix: "forking", exchange: exchange),
+    streamServerChecks(
+        "forking-server", prefix: "forking", exchange: exchange, suspects: [.waitsForChild, .zombies]),
 ].flatMap { $0 }
 
 private let exchange = Exchange("Hello, 123", answer: "HELLO, 123")
@@ -27,7 +30,9 @@ private let exchange = Exchange("Hello, 123", answer: "HELLO, 123")
 /// What each of them answers.
 private func answerChecks(_ entry: String, _ prefix: String) -> [Check] {
     [
-        Check("\(prefix)-answers", suspects: [.parentKeepsConnection, .leftOpen] + Cause.streamServer) { trial in
+        Check(
+            "\(prefix)-answers", suspects: [.parentKeepsConnection, .readsPastTheEnd, .leftOpen] + Cause.streamServer
+        ) { trial in
             let server = try trial.serve(entry)
             let client = try server.connect()
             for _ in 0..<10 {
@@ -38,7 +43,10 @@ private func answerChecks(_ entry: String, _ prefix: String) -> [Check] {
             client.halfClose()
             try client.expectEnd()
         },
-        Check("\(prefix)-stream", suspects: [.parentKeepsConnection, .decodedAsText, .leftOpen] + Cause.streamServer) {
+        Check(
+            "\(prefix)-stream",
+            suspects: [.parentKeepsConnection, .decodedAsText, .readsPastTheEnd, .leftOpen] + Cause.streamServer
+        ) {
             trial in
             let server = try trial.serve(entry)
             let client = try server.connect(smallBuffers: true)
@@ -92,8 +100,9 @@ private let uppercaseNext = Check("uppercase-next", suspects: [.serverServedOnce
     try exchange.runOnce(server)
 }
 
-private let threadedNoMixing = Check("threaded-no-mixing", suspects: [.waitsForThread, .closedTooEarly, .sharedBuffer])
-{ trial in
+private let threadedNoMixing = Check(
+    "threaded-no-mixing", suspects: [.closedTooEarly, .sharedBuffer, .sharedConnection, .waitsForThread]
+) { trial in
     // One byte at a time, so that the threads are all in the middle of their answers at once.
     let server = try trial.serve("threaded-server", plan: .most(1, each: .send))
     let clients = try (0..<20).map { _ in try server.connect() }
@@ -139,14 +148,15 @@ private let forkingChildEnds = Check("forking-child-ends", suspects: [.childKeep
     let server = try trial.serve("forking-server")
     let client = try server.connect()
     try exchange.run(client)
-    guard !server.subject.children.all.isEmpty else { throw Failure.noChild }
+    server.subject.catchUp()
+    let receives = server.subject.timeline.calls.filter(\.isReceive)
+    guard let child = receives.first(where: { $0.process != server.process })?.process else { throw Failure.noChild }
     client.halfClose()
     try client.expectEnd()
-    let alive = server.wait { children in children.all.filter { !children.zombies.contains($0) } }
-    guard alive.isEmpty else {
+    guard server.wait({ !server.subject.isRunning(child) }) else {
         throw Failure(
             expected: say("the child ends with its client", "子进程随客户端一起结束"),
-            got: say("process \(alive[0]) lives on", "进程 \(alive[0]) 还在运行"))
+            got: say("process \(child) lives on", "进程 \(child) 还在运行"))
     }
     try exchange.runOnce(server)
 }
@@ -157,15 +167,15 @@ private let forkingZombies = Check("forking-zombies", suspects: [.zombies, .pare
     // A server that asks for its ended children whenever a client comes has been asked now, too.
     let last = try server.connect()
     try exchange.run(last)
-    let zombies = server.wait { $0.zombies.count > 10 ? $0.zombies : [] }
-    guard zombies.isEmpty else {
+    guard server.wait({ server.subject.children.zombies.count <= 10 }) else {
+        let count = server.subject.children.zombies.count
         throw Failure(
             expected: say("at most 10 zombies after 300 clients", "300 个客户端之后最多 10 个僵尸进程"),
-            got: say("\(zombies.count)", "\(zombies.count) 个"), cause: "zombies")
+            got: say("\(count)", "\(count) 个"), cause: "zombies")
     }
 }
 
-private let forkingFull = Check("forking-full", suspects: [.forkErrorIgnored, .waitsForChild]) { trial in
+private let forkingFull = Check("forking-full", suspects: [.forkErrorIgnored, .waitsForChild, .neverForked]) { trial in
     let server = try trial.serve("forking-server", plan: .fail(.fork, with: EAGAIN))
     let first = try server.connect()
     try first.expectEnd()
@@ -184,14 +194,14 @@ extension Server {
     /// Of the process that accepts.
     fileprivate var process: Int32 { subject.processNumber }
 
-    /// Waits until no children are as described, and returns those that still are when the time is up. The kernel tells
-    /// only a parent when its child ends, so this has to ask again and again.
-    fileprivate func wait(_ find: ((all: [Int32], zombies: [Int32])) -> [Int32]) -> [Int32] {
+    /// Waits until it is so; false if it is not in time. The kernel tells only a parent when its child ends, so this has
+    /// to ask again and again.
+    fileprivate func wait(_ condition: () -> Bool) -> Bool {
         let deadline = Deadline()
-        while true {
-            let found = find(subject.children)
-            if found.isEmpty || deadline.hasPassed { return found }
+        while !condition() {
+            if deadline.hasPassed { return false }
             poll(nil, 0, 5)
         }
+        return true
     }
 }

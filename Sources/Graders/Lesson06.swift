@@ -172,7 +172,7 @@ private let duplexChatChecks: [Check] = [
         let before = chat.call.subject.cpuTime
         // Not to wait for something: this second is what is measured.
         poll(nil, 0, 1000)
-        let busy = Int(chat.call.subject.cpuTime - before) / 1_000_000
+        let busy = (Int(chat.call.subject.cpuTime) - Int(before)) / 1_000_000
         guard busy < 300 else {
             throw Failure(
                 expected: say(

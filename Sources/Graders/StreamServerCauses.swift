@@ -149,12 +149,12 @@ extension Cause {
     static let waitsForThread = Cause("waits-for-thread") { evidence in
         let timeline = evidence.timeline
         guard let accepting = timeline.calls.last(where: \.isAccept), !accepting.isBlocked,
-            let receiving = timeline.blocked.last(where: \.isReceive),
-            receiving.process == accepting.process, receiving.thread != accepting.thread
+            let serving = timeline.blocked.last(where: { $0.isReceive || $0.isSend }),
+            serving.process == accepting.process, serving.thread != accepting.thread
         else { return nil }
         return say(
-            "\(receiving.callText) waits on a thread of its own, and accept was not called again",
-            "\(receiving.callText) 在自己的线程上等待，而 accept 没有再被调用")
+            "\(serving.callText) waits on a thread of its own, and accept was not called again",
+            "\(serving.callText) 在自己的线程上等待，而 accept 没有再被调用")
     }
 }
 

@@ -49,8 +49,9 @@ public struct Exchange: Sendable {
 ///
 /// - Parameter entry: its name in the contract: `uppercase-server`.
 /// - Parameter prefix: what its checks' ids begin with: `uppercase`.
-public func streamServerChecks(_ entry: String, prefix: String, exchange: Exchange) -> [Check] {
-    let checks = StreamServerChecks(entry: entry, prefix: prefix, exchange: exchange)
+/// - Parameter suspects: mistakes that only a server of its kind can make.
+public func streamServerChecks(_ entry: String, prefix: String, exchange: Exchange, suspects: [Cause] = []) -> [Check] {
+    let checks = StreamServerChecks(entry: entry, prefix: prefix, exchange: exchange, suspects: suspects)
     return [
         checks.address, checks.ipv6, checks.taken, checks.restart, checks.backlog, checks.halfClose, checks.silent,
         checks.reset, checks.vanish, checks.descriptors, checks.idle, checks.eintr, checks.aborted, checks.short,
@@ -61,9 +62,12 @@ private struct StreamServerChecks {
     let entry: String
     let prefix: String
     let exchange: Exchange
+    let suspects: [Cause]
 
-    func check(_ word: String, suspects: [Cause] = [], body: @escaping @Sendable (Trial) throws -> Void) -> Check {
-        Check("\(prefix)-\(word)", suspects: suspects + Cause.streamServer, body: body)
+    func check(
+        _ word: String, suspects likeliest: [Cause] = [], body: @escaping @Sendable (Trial) throws -> Void
+    ) -> Check {
+        Check("\(prefix)-\(word)", suspects: likeliest + suspects + Cause.streamServer, body: body)
     }
 
     // MARK: Where it listens
@@ -190,7 +194,7 @@ private struct StreamServerChecks {
     // MARK: What it uses up
 
     var descriptors: Check {
-        check("descriptors", suspects: [.connectionLeak, .parentKeepsConnection, .leftOpen]) {
+        check("descriptors", suspects: [.connectionLeak, .parentKeepsConnection, .readsPastTheEnd, .leftOpen]) {
             [entry, exchange] trial in
             let server = try trial.serve(entry, descriptorLimit: descriptorLimit)
             for _ in 0..<1_000 { try exchange.runOnce(server) }
