@@ -207,18 +207,7 @@ private struct StreamServerChecks {
             try exchange.visit(server)
             let client = try server.connect()
             try exchange.run(client)
-            let before = (cpu: server.subject.cpuTime, calls: server.subject.timeline.callCount)
-            // Not to wait for something: this second is what is measured.
-            poll(nil, 0, 1000)
-            let cpu = (Int(server.subject.cpuTime) - Int(before.cpu)) / 1_000_000
-            let calls = server.subject.timeline.callCount - before.calls
-            guard cpu <= 100, calls <= 100 else {
-                throw Failure(
-                    expected: say(
-                        "at most 100 ms of CPU and 100 calls in a second in which no client says anything",
-                        "没有客户端说话的一秒内，CPU 不超过 100 ms，调用不超过 100 次"),
-                    got: say("\(cpu) ms of CPU, \(calls) calls", "CPU \(cpu) ms，调用 \(calls) 次"))
-            }
+            try trial.expectQuiet(server)
             try exchange.run(client)
         }
     }
@@ -257,6 +246,22 @@ private let burst = 50
 private let descriptorLimit = 64
 
 extension Trial {
+    /// Clients are connected and say nothing for a second: the server waits.
+    func expectQuiet(_ server: Server) throws {
+        let before = (cpu: server.subject.cpuTime, calls: server.subject.timeline.callCount)
+        // Not to wait for something: this second is what is measured.
+        poll(nil, 0, 1000)
+        let cpu = (Int(server.subject.cpuTime) - Int(before.cpu)) / 1_000_000
+        let calls = server.subject.timeline.callCount - before.calls
+        guard cpu <= 100, calls <= 100 else {
+            throw Failure(
+                expected: say(
+                    "at most 100 ms of CPU and 100 calls in a second in which no client says anything",
+                    "没有客户端说话的一秒内，CPU 不超过 100 ms，调用不超过 100 次"),
+                got: say("\(cpu) ms of CPU, \(calls) calls", "CPU \(cpu) ms，调用 \(calls) 次"))
+        }
+    }
+
     func hasLoopback(_ host: String) -> Bool {
         do { try needsLoopback(host) } catch { return false }
         return true

@@ -105,7 +105,7 @@ extension Demo {
 }
 
 extension Play {
-    fileprivate func converseWithThree(_ entry: String, _ hint: String) throws {
+    func converseWithThree(_ entry: String, _ hint: String) throws {
         try converse(
             .init(
                 clientName: say("clients 1, 2, 3", "客户端 1、2、3"),

@@ -6,7 +6,7 @@ extension Demo {
         "select-echo", Lesson06.slug, "many clients, one thread, one select", "许多客户端，一个线程，一个 select", port: 12000,
         [.serve, .client, .mine]
     ) { play in
-        try play.converseInOneThread(
+        try play.converseWithThree(
             "select-server",
             say(
                 "Three clients are connected and take turns. The server is one thread: it waits in select for all of them, "
@@ -18,7 +18,7 @@ extension Demo {
         "epoll-echo", Lesson07.slug, "the level-triggered server", "水平触发的服务器", port: 12000,
         [.serve, .client, .mine]
     ) { play in
-        try play.converseInOneThread(
+        try play.converseWithThree(
             "epoll-server",
             say(
                 "Three clients are connected and take turns. epoll_ctl puts each on the kernel's list once; epoll_wait names "
@@ -30,7 +30,7 @@ extension Demo {
         "epoll-edge", Lesson07.slug, "the edge-triggered server", "边缘触发的服务器", port: 12000,
         [.serve, .client, .mine]
     ) { play in
-        try play.converseInOneThread(
+        try play.converseWithThree(
             "edge-triggered-server",
             say(
                 "Three clients are connected and take turns. Each arrival is told once, so the server receives until EAGAIN.",
@@ -51,19 +51,6 @@ extension Demo {
                 hint: say(
                     "Type a line, then wait: who says nothing for \(seconds) s is closed, and the next line finds that out.",
                     "输入一行，然后等着：\(seconds) 秒不说话就会被关闭，下一行会发现这一点。"),
-                others: streamClients))
-    }
-}
-
-extension Play {
-    fileprivate func converseInOneThread(_ entry: String, _ hint: String) throws {
-        try converse(
-            .init(
-                clientName: say("clients 1, 2, 3", "客户端 1、2、3"),
-                serverName: say("server (\(author))", "服务器（\(author)）"),
-                server: (subject, entry),
-                makeClient: { StreamClient(self, $0, count: 3) },
-                hint: hint,
                 others: streamClients))
     }
 }
