@@ -28,6 +28,16 @@ final class LintTests: XCTestCase {
         }
     }
 
+    func testCodeIsTheSameInBothLanguages() throws {
+        let course = try TemporaryCourse.small()
+        let code = "while sent < count { sent += 1 }"
+        try change(course) { text in
+            text.replacing(
+                /"en": "recv [^"]*", "zh-Hans": "[^"]*"/, with: "\"en\": \"\(code)\", \"zh-Hans\": \"\(code)\"")
+        }
+        XCTAssertEqual(course.lint(), [])
+    }
+
     func testHints() throws {
         try expect("hints", json, "has no hints") {
             try change($0) { $0.replacing(/,\n *"hints": \[[\s\S]*?\n {10}\]/, with: "") }

@@ -19,7 +19,7 @@ extension Lint {
                             do: say("add \"\(key)\" beside its twin", "请在旁边加上 \"\(key)\"")))
                 }
                 if let english = node["en"]?.string, let chinese = node["zh-Hans"]?.string, english == chinese,
-                    english.split(separator: " ").count > 2
+                    english.split(separator: " ").count > 2, !isCode(english)
                 {
                     found.append(
                         Defect(
@@ -31,6 +31,9 @@ extension Lint {
         }
         return found
     }
+
+    /// A line of code is the same in every language.
+    private func isCode(_ text: String) -> Bool { ["{", "}", "$0", ";", " = ", "=="].contains { text.contains($0) } }
 
     /// A name that stands twice in one object: the last one silently wins.
     private func repeatedKeys(of node: LocatedJSON, in file: String) -> [Defect] {

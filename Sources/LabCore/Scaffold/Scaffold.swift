@@ -56,9 +56,10 @@ public struct Scaffold {
         if let taken = slugs.first(where: { $0.hasPrefix(number + "-") }) {
             let used = Set(slugs.compactMap { Int($0.prefix(2)) })
             let free = (1...99).first { $0 > (used.max() ?? 0) } ?? (1...99).first { !used.contains($0) }
+            let next = free.map { $0 < 10 ? "0\($0)" : "\($0)" }
             throw .usage(
                 say("Lesson \(number) is there already: \(taken).", "第 \(number) 课已经存在：\(taken)。")
-                    + (free.map { say(" The next free number is \($0).", "下一个可用的编号是 \($0)。") } ?? ""))
+                    + (next.map { say(" The next free number is \($0).", "下一个可用的编号是 \($0)。") } ?? ""))
         }
         return number
     }
