@@ -243,7 +243,8 @@ extension Lint {
 
     private func problems(withCommandsIn line: Substring) -> [String] {
         var problems: [String] = []
-        for match in line.matches(of: /\blab (?:check|watch|hint|trace|solution|diff|reset) (\d\d)(?: ([a-z][a-z0-9-]+))?/) {
+        let command = /\blab (?:check|watch|hint|trace|solution|diff|reset) (\d\d)(?: ([a-z][a-z0-9-]+))?/
+        for match in line.matches(of: command) {
             guard let lesson = lessons.first(where: { $0.number == match.1 }) else {
                 problems.append(say("`\(match.0)`: there is no lesson \(match.1)", "`\(match.0)`：没有第 \(match.1) 课"))
                 continue
