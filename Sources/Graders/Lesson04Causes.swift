@@ -109,6 +109,18 @@ extension Cause {
         return nil
     }
 
+    /// A pool that is smaller than the crowd: every thread of it waits for a client, and more clients are there.
+    static let fewThreads = Cause("fewer-threads-than-clients") { evidence in
+        let timeline = evidence.timeline
+        let waiting = Set(timeline.blocked.filter(\.isReceive).map(\.thread)).count
+        let accepted = timeline.calls.filter { $0.isAccept && $0.result >= 0 }
+        let open = accepted.filter { accept in
+            !timeline.calls("close").contains { $0.descriptor == Int32(accept.result) && $0.entered > accept.entered }
+        }
+        guard waiting > 1, open.count > waiting, timeline.blocked.contains(where: \.isAccept) else { return nil }
+        return say("\(waiting) threads for \(open.count) connections", "\(open.count) 个连接只有 \(waiting) 个线程")
+    }
+
     static let neverForked = Cause("never-forked") { $0.timeline.count("fork") == 0 }
 
     static let childKeepsServing = Cause("child-keeps-serving") { evidence in
