@@ -39,8 +39,10 @@ public enum Interrupts {
                 _ = write(signalPipe, &byte, 1)
                 errno = saved
             }
-            // What our parent ignores (nohup(1)) stays ignored.
-            if unsafeBitCast(before, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self) { signal(number, SIG_IGN) }
+            // A hang-up that our parent ignores stays ignored: that is what nohup(1) is for. SIGINT does not, though a
+            // script's `lab run … &` starts with it ignored: `kill -INT` has to stop a server that runs so.
+            let ignored = unsafeBitCast(before, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
+            if number == SIGHUP && ignored { signal(number, SIG_IGN) }
         }
         Thread.detachNewThread {
             var byte: UInt8 = 0
