@@ -47,7 +47,10 @@ enum Lab {
             copy.state.appendingPathComponent("progress.json"), copy.state.appendingPathComponent("stubs"),
         ]
         where FileManager.default.fileExists(atPath: leftover.path) {
-            try FileManager.default.removeItem(at: leftover)
+            // Moved away first: a walk that was just ended may still be keeping a stub there.
+            let away = copy.state.appendingPathComponent("leftover-\(UUID().uuidString)")
+            try FileManager.default.moveItem(at: leftover, to: away)
+            test.addTeardownBlock { try FileManager.default.removeItem(at: away) }
         }
         return copy
     }

@@ -42,6 +42,8 @@ let hostileEntries: [Entry] = [
             setpgid(0, 0)
             while true { pause() }
         }
+        // From here too, as shells do: whichever process runs first, the child has its group before it is joined.
+        setpgid(child, child)
         setpgid(0, child)
         return .list([.int(Int(getpgrp())), .int(Int(child))])
     },

@@ -9,7 +9,7 @@ extension Demo {
     static let handshake = Demo(
         "handshake", Lesson04.slug,
         "three-way handshake, four-way close and TIME_WAIT, as the kernel sees them",
-        "三次握手、四次挥手和 TIME_WAIT，看内核里的状态",
+        "三次握手、四次挥手和 TIME_WAIT，内核眼中的样子",
         port: 2333, [], isShow: true
     ) { play in
         guard KernelSocket.all(port: 0) != nil else {
