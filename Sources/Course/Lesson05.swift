@@ -45,14 +45,17 @@ public struct Lesson05: LessonContract {
             .function("frame-decoder-cost") { a in try cost(of: makeFrameDecoder(try a.int(0)), a) },
             .function("encode-frame") { a in .bytes(encodeFrame(try a.bytes(0))) },
             .server("framed-echo-server", framedEchoServer),
-            // One file after another over one socket: what follows a file belongs to the next.
+            // One file after another over one socket: what follows a file belongs to the next. Closing it is the caller's
+            // business, so it is done here, and the peer sees the end of the stream behind the last byte.
             .function("send-file") { a in
                 let socket = try a.descriptor(0)
+                defer { close(socket) }
                 for index in try a.list(1).indices { try sendFile(socket, try a.list(1).string(index)) }
                 return .none
             },
             .function("receive-file") { a in
                 let (socket, folder) = (try a.descriptor(0), try a.string(1))
+                defer { close(socket) }
                 return .list(try (0..<(try a.int(2))).map { _ in .string(try receiveFile(socket, folder)) })
             },
         ]

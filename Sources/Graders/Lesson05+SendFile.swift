@@ -47,10 +47,9 @@ let sendFileChecks: [Check] = [
             let (call, peer) = try trial.beginSending([trial.folder + "/" + name])
             let what = name == "folder" ? say("for a folder", "传入目录时") : say("for a file that does not exist", "文件不存在时")
             let outcome = try call.outcome()
-            if let sent = try peer.receiveWaiting(64), !sent.isEmpty {
-                throw Failure(
-                    expected: say("nothing is sent \(what)", "\(what)什么也不发"), got: quoted(sent),
-                    cause: "header-before-open")
+            let nothing = say("nothing is sent \(what)", "\(what)什么也不发")
+            if case .bytes(let sent) = try peer.receive(64, until: Deadline(), expected: nothing) {
+                throw Failure(expected: nothing, got: quoted(sent), cause: "header-before-open")
             }
             if case .returned = outcome {
                 throw Failure(expected: say("sendFile throws \(what)", "\(what) sendFile 抛出错误"), got: outcome.text)
@@ -266,34 +265,27 @@ extension StreamPeer {
         }
     }
 
-    /// Nothing follows what has been received: the call has returned, and loopback delivers at once.
+    /// Nothing follows what has been received. The call has returned, so the end of the stream is near; a program that
+    /// holds it back has at least sent nothing.
     fileprivate func expectSilence(_ trial: Trial) throws {
-        guard let more = try receiveWaiting(64), !more.isEmpty else { return }
-        throw Failure(
-            expected: say("nothing after the content", "内容之后什么也没有"), got: quoted(more),
-            cause: "announced-size-broken")
+        let expected = say("nothing after the content", "内容之后什么也没有")
+        guard case .bytes(let more) = try receive(64, until: Deadline(), expected: expected) else { return }
+        throw Failure(expected: expected, got: quoted(more), cause: "announced-size-broken")
     }
 
-    /// What has arrived already; nil if the connection broke.
-    fileprivate func receiveWaiting(_ most: Int) throws -> [UInt8]? {
-        switch try receive(most, until: Deadline(in: 0), expected: "") {
-        case .bytes(let bytes): return bytes
-        case .late, .end: return []
-        case .broken: return nil
-        }
-    }
-
-    /// Reads and counts whatever comes until the call has an outcome, nil if it has none in time.
+    /// Reads and counts whatever comes until the stream ends, as it does when the call has an outcome; nil if it has none
+    /// in time.
     fileprivate func takeAll(until call: PendingCall) throws -> (PendingCall.Outcome?, Int) {
         let drain = try Drain(descriptor)
         let outcome: PendingCall.Outcome?
         do { outcome = try call.outcome() } catch is Failure {
             outcome = nil
         } catch {
-            _ = drain.stop()
+            _ = drain.stop(after: 0)
             throw error
         }
-        return (outcome, drain.stop())
+        // Bytes that the call left in the buffers are still on their way.
+        return (outcome, drain.stop(after: outcome == nil ? 0 : Deadline.patience))
     }
 }
 
@@ -314,10 +306,11 @@ private final class Drain: @unchecked Sendable {
         Thread.detachNewThread { [self] in run() }
     }
 
-    /// Takes what has arrived by now, ends, and says how much it was.
-    func stop() -> Int {
+    /// Waits for the end of the stream, but not for ever, and says how much came.
+    func stop(after seconds: Double) -> Int {
+        let ended = isDone.wait(timeout: .now() + seconds * Deadline.scale) == .success
         close(stopWriter)
-        isDone.wait()
+        if !ended { isDone.wait() }
         close(stopReader)
         return count
     }
@@ -331,16 +324,11 @@ private final class Drain: @unchecked Sendable {
         ]
         while true {
             if poll(&events, 2, -1) < 0 && errno == EINTR { continue }
-            // Looked at before the socket is: what was sent before the wish to stop is still taken.
-            let isLast = events[1].revents != 0
-            while true {
-                let got = recv(descriptor, &buffer, buffer.count, MSG_DONTWAIT)
-                if got < 0 && errno == EINTR { continue }
-                if got < 0 && errno == EAGAIN { break }
-                if got <= 0 { return }
-                count += got
-            }
-            if isLast { return }
+            if events[1].revents != 0 { return }
+            let got = recv(descriptor, &buffer, buffer.count, MSG_DONTWAIT)
+            if got < 0 && (errno == EINTR || errno == EAGAIN) { continue }
+            if got <= 0 { return }
+            count += got
         }
     }
 }
@@ -348,7 +336,13 @@ private final class Drain: @unchecked Sendable {
 extension Cause {
     /// The program ended a connection that was not its own to end.
     static let closedTheSocket = Cause("closed-the-socket") { evidence in
-        guard let moved = evidence.timeline.calls.first(where: { $0.isSend || $0.isReceive }) else { return nil }
-        return evidence.timeline.calls("close", "shutdown").first { $0.descriptor == moved.descriptor }?.callText
+        let calls = evidence.timeline.calls
+        guard let socket = calls.first(where: { $0.isSend || $0.isReceive })?.descriptor,
+            let end = calls.firstIndex(where: {
+                ["close", "shutdown"].contains($0.name) && $0.descriptor == socket
+            }),
+            calls[end...].contains(where: { ($0.isSend || $0.isReceive) && $0.descriptor == socket })
+        else { return nil }
+        return calls[end].callText
     }
 }
