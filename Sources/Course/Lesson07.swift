@@ -1,4 +1,4 @@
-import Dispatch
+import Foundation
 import Sockets
 
 /// Lesson 07: epoll (kqueue on macOS). The kernel keeps the list of whom you wait for, and names only who is ready.
@@ -48,16 +48,19 @@ public struct Lesson07: LessonContract {
             // SIGTERM, or Ctrl-C, requests the stop.
             .server("stoppable-server") { host, port in
                 let stopper = try makeStopper()
+                // Blocked before anybody can send it, and taken by a thread that waits for nothing else: no signal is lost.
+                var signals = sigset_t()
+                sigemptyset(&signals)
+                sigaddset(&signals, SIGTERM)
+                sigaddset(&signals, SIGINT)
+                pthread_sigmask(SIG_BLOCK, &signals, nil)
                 nonisolated(unsafe) let stop = { requestStop(stopper) }
-                let sources = [SIGTERM, SIGINT].map { number in
-                    // Ignored as a signal, but still seen by Dispatch.
-                    signal(number, SIG_IGN)
-                    let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-                    source.setEventHandler { stop() }
-                    source.resume()
-                    return source
+                Thread.detachNewThread { [signals] in
+                    var awaited = signals
+                    var number: Int32 = 0
+                    sigwait(&awaited, &number)
+                    stop()
                 }
-                defer { for source in sources { source.cancel() } }
                 try stoppableServer(host, port, stopper)
             },
         ]
