@@ -328,7 +328,7 @@ final class LintTests: XCTestCase {
         for status in [Verdict.Status.notStarted, .failed, .labError] {
             let defect = try XCTUnwrap(lint.judgedSolution(verdict(status), lesson), "\(status)")
             XCTAssertEqual(defect.rule, "solution")
-            XCTAssertTrue(defect.remedy.contains("LAB_SEED=7"))
+            XCTAssertTrue(defect.remedy.contains("--seed 7"))
         }
         for status in [Verdict.Status.passed, .skipped] { XCTAssertNil(lint.judgedSolution(verdict(status), lesson)) }
     }

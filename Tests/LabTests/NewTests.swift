@@ -216,6 +216,20 @@ final class NewTests: XCTestCase {
         }
     }
 
+    func testDamagedJournalIsSaid() throws {
+        for isReadable in [true, false] {
+            let course = try TemporaryCourse.small()
+            let (_, _, changes) = try Scaffold(course.workspace).lesson(number: "97", topic: "my-topic", kind: .tcp)
+            let journal = String(decoding: try JSONEncoder().encode(changes), as: UTF8.self)
+            try course.write(isReadable ? journal : "{", to: ".lab/new/journal.json")
+            let before = try course.snapshot()
+            XCTAssertThrowsError(try FileTransaction(course.workspace).finish()) { error in
+                XCTAssertTrue("\(error)".contains(".lab/new"), "\(error)")
+            }
+            XCTAssertEqual(try course.snapshot(), before)
+        }
+    }
+
     func testOneAtATime() throws {
         let course = try TemporaryCourse.small()
         let (_, _, changes) = try Scaffold(course.workspace).lesson(number: "97", topic: "my-topic", kind: .tcp)

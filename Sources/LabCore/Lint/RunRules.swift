@@ -90,13 +90,12 @@ extension Lint {
         case .labError: problem = verdict.reason ?? say("the lab went wrong", "实验环境出错")
         }
         let exercise = lesson.exercises.first { $0.checks.contains { $0.id == verdict.check } }
+        let again = "lab check \(lesson.number) \(verdict.check) --solution --seed \(verdict.seed)"
         return Defect(
             "solution", "Solutions/\(lesson.slug)/\(exercise?.file ?? "Reference.swift")",
             say(
                 "check \(verdict.check) fails: \(problem)", "检查 \(verdict.check) 未通过：\(problem)"),
-            do: say(
-                "see it again with `LAB_SEED=\(verdict.seed) LAB_SUBJECT=solution swift test --filter Lesson\(lesson.number)`",
-                "用 `LAB_SEED=\(verdict.seed) LAB_SUBJECT=solution swift test --filter Lesson\(lesson.number)` 重现"))
+            do: say("see it again with `\(again)`", "用 `\(again)` 重现"))
     }
 }
 

@@ -53,28 +53,43 @@ public struct FileTransaction {
         let stage = Mutex(Stage.preparing)
         // Ctrl-C while files are being prepared: they go. Later it waits until all of them are in their places.
         let cleanup = Interrupts.add { [folder] in
-            stage.withLock { if $0 == .preparing { try? FileManager.default.removeItem(at: folder) } }
+            stage.withLock { stage in
+                guard stage == .preparing else { return }
+                stage = .abandoned
+                try? FileManager.default.removeItem(at: folder)
+            }
         }
         defer { Interrupts.remove(cleanup) }
         do throws(CommandError) {
-            for (index, change) in changes.changes.enumerated() {
-                try writeAtomically(Data(change.after.utf8), to: prepared(index))
+            let files = changes.changes.enumerated().map { (Data($1.after.utf8), prepared($0)) }
+            for (data, file) in files + [(try journalData(changes), journal)] {
+                try stage.withLock { (stage) throws(CommandError) in
+                    if stage == .preparing { try writeAtomically(data, to: file) }
+                }
             }
-            try writeAtomically(journalData(changes), to: journal)
         } catch {
             discard()
             throw error
         }
-        try Interrupts.held { () throws(CommandError) in
-            stage.withLock { $0 = .moving }
-            try moveIntoPlace(changes)
+        let isDone = try Interrupts.held { () throws(CommandError) in
+            let isAbandoned = stage.withLock { stage in
+                if stage == .preparing { stage = .moving }
+                return stage == .abandoned
+            }
+            if !isAbandoned { try moveIntoPlace(changes) }
+            return !isAbandoned
         }
+        if !isDone { waitForTheEnd() }
     }
 
     private enum Stage {
         case preparing
         case moving
+        /// A signal came first; its thread is ending the process.
+        case abandoned
     }
+
+    private func waitForTheEnd() -> Never { while true { pause() } }
 
     /// Finishes what a run that was stopped had begun.
     ///
@@ -94,11 +109,13 @@ public struct FileTransaction {
             return []
         }
         let changes: FileChanges
-        do { changes = try JSONDecoder().decode(FileChanges.self, from: data) } catch {
-            throw .failure(
-                say(
-                    "\(workspace.relative(journal)) is damaged: remove the folder \(workspace.relative(folder)).",
-                    "\(workspace.relative(journal)) 已损坏：请删除目录 \(workspace.relative(folder))。"))
+        do { changes = try JSONDecoder().decode(FileChanges.self, from: data) } catch { throw damaged() }
+        // What is not prepared any more must have been moved.
+        for (index, change) in changes.changes.enumerated()
+        where !FileManager.default.fileExists(atPath: prepared(index).path) {
+            guard content(of: workspace.root.appendingPathComponent(change.path)) == change.after else {
+                throw damaged()
+            }
         }
         try Interrupts.held { () throws(CommandError) in try moveIntoPlace(changes) }
         return changes.changes.map(\.path)
@@ -141,6 +158,13 @@ public struct FileTransaction {
                 "\(path) was changed by somebody else meanwhile: undo that, or remove the folder "
                     + "\(workspace.relative(folder)), and try again.",
                 "\(path) 同时被别人改动了：请撤销那处改动，或者删除目录 \(workspace.relative(folder))，再试一次。"))
+    }
+
+    private func damaged() -> CommandError {
+        .failure(
+            say(
+                "\(workspace.relative(folder)), where an interrupted `lab new` kept its files, is damaged: remove it.",
+                "\(workspace.relative(folder)) 里是上次中断的 `lab new` 留下的文件，已经损坏：请删除它。"))
     }
 
     private func cannotWrite(_ path: String, _ reason: String) -> CommandError {
