@@ -6,15 +6,18 @@ public struct Lesson04: LessonContract {
     public var sendAll: (Int32, [UInt8]) throws -> Void
     /// Exactly `count` bytes. Throws `StreamError.ended` if the stream ends first, `SocketError` if it breaks.
     public var receiveExactly: (Int32, _ count: Int) throws -> [UInt8]
-    /// Says "no more from me", reads what the peer still sends to its end, then closes.
+    /// Says "no more from me", reads what the peer still sends to its end, then closes: once, also if the connection breaks
+    /// (then it may throw `SocketError`).
     public var closeGracefully: (Int32) throws -> Void
-    /// Connects, sends, half-closes, and returns everything that comes back.
+    /// Connects, sends, half-closes, and returns everything that comes back, however much it is: both directions are used
+    /// at the same time. Throws `SocketError` rather than return a part of an answer.
     public var client: (_ message: [UInt8], _ host: String, _ port: UInt16) throws -> [UInt8]
-    /// One client after another.
+    /// Answers each byte as it comes, in upper case (ASCII), until the client ends its side; then closes. One client after
+    /// another. Throws `SocketError` if it cannot listen, and for nothing that a client does.
     public var uppercaseServer: (_ host: String, _ port: UInt16) throws -> Void
-    /// Many at once, a thread each.
+    /// The same for many at once, a thread each.
     public var threadedServer: (_ host: String, _ port: UInt16) throws -> Void
-    /// Many at once, a child process each; no zombies.
+    /// The same for many at once, a child process each; no zombies.
     public var forkingServer: (_ host: String, _ port: UInt16) throws -> Void
 
     public init(
