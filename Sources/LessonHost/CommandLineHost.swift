@@ -38,6 +38,10 @@ struct CommandLineHost {
         guard case .server(let serve)? = lesson.entries.first(where: { $0.name == name })?.kind else {
             wrong(say("\"\(name)\" is not a server of this lesson", "本课没有名为 \"\(name)\" 的服务器"))
         }
+        complain(
+            say(
+                "\(name): started on \(host), port \(port). Ctrl-C ends it.",
+                "\(name)：已在 \(host) 端口 \(port) 启动，按 Ctrl-C 结束。"))
         do {
             try serve(host, port)
             exit(0)

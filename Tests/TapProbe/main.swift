@@ -6,7 +6,8 @@ import LessonHost
 struct Probe: LessonContract {
     static let slug = "00-probe"
     var entries: [Entry] {
-        callEntries + libraryEntries + processEntries + crashEntries + limitEntries + hostileEntries + serverEntries
+        valueEntries + callEntries + libraryEntries + processEntries + crashEntries + limitEntries + hostileEntries
+            + serverEntries
     }
 }
 
