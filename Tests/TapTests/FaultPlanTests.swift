@@ -104,7 +104,7 @@ final class FaultPlanTests: ProbeTestCase {
     /// Each rule counts the calls for itself; errors come before maxima.
     func testSeveralRules() throws {
         let plan =
-            FaultPlan.most(4, each: .receive) + .most(2, each: .receive)
+            FaultPlan.most(2, each: .receive) + .most(4, each: .receive)
             + .fail(.receive, 2, with: ECONNRESET) + .fail(.receive, 3, with: ETIMEDOUT)
             + .fail(.receive, 3, with: ECONNRESET)
         XCTAssertEqual(try results("recv", plan: plan), [2, -Int(ECONNRESET), -Int(ETIMEDOUT), 2])

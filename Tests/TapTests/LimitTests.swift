@@ -81,6 +81,12 @@ final class LimitTests: ProbeTestCase {
         }
     }
 
+    /// Only those that are there at once count.
+    func testChildrenThatEndedDoNotCount() throws {
+        let (value, _) = try run("repeat", .string("fork"), .int(400), .string("stream"))
+        XCTAssertEqual(value, .list([Value](repeating: .int(1), count: 400)))
+    }
+
     func testOutput() throws {
         let verdict = judge { trial in _ = try trial.call("print-for-ever") }
         XCTAssertEqual(verdict.status, .failed)

@@ -42,6 +42,15 @@ final class RecordTests: ProbeTestCase {
             """)
     }
 
+    /// Whoever made the socket: that says what can reach it.
+    func testBindAndListenTellTheTypeOfTheSocket() throws {
+        let stream = try run("stream-calls").timeline
+        XCTAssertEqual(stream.calls("bind").map { Int32($0.arguments.0) }, [SOCK_STREAM])
+        XCTAssertEqual(stream.calls("listen").map { Int32($0.arguments.1) }, [SOCK_STREAM])
+        let datagrams = try run("datagram-calls").timeline
+        XCTAssertEqual(datagrams.calls("bind").map { Int32($0.arguments.0) }, [SOCK_DGRAM, SOCK_DGRAM])
+    }
+
     /// The sender is named whether the program asked for it or not.
     func testDatagramCalls() throws {
         try assertTranscript(
@@ -198,6 +207,7 @@ final class RecordTests: ProbeTestCase {
         XCTAssertEqual(parents.map(\.name), ["fork", "waitpid"])
         XCTAssertEqual(parents.map(\.result), [Int64(child), Int64(child)])
         let childs = timeline.calls.filter { $0.process == Int32(child) }
+        XCTAssertTrue(childs.allSatisfy { $0.thread == $0.process }, "a thread of its own")
         XCTAssertEqual(childs.map(\.name), ["socket", "close", "fork", "waitpid"])
         let grandchild = Int32(childs[2].result)
         XCTAssertEqual(

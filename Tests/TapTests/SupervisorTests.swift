@@ -79,6 +79,9 @@ final class SupervisorTests: ProbeTestCase {
             let ending = subject.waitForEnding(until: Deadline())
             left = subject.output.text.split { !$0.isNumber }.compactMap { Int32($0) }
             XCTAssertEqual(left.count, 4, subject.output.text)
+            let process = subject.processNumber
+            XCTAssertTrue(eventually { !lives(process) }, "the kernel did not end it")
+            XCTAssertTrue(left.dropFirst().allSatisfy(lives))
             return ending
         }
         XCTAssertEqual(verdict?.signal, SIGKILL)
