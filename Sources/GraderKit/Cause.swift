@@ -229,7 +229,7 @@ extension Cause {
     public static let busy = Cause("busy") { evidence in
         let last = max(evidence.timeline.lastEvent, evidence.timeline.start)
         let quiet = Double(evidence.now - min(last, evidence.now)) / 1e9
-        guard evidence.loadNow > 0.2, quiet > 1 else { return nil }
+        guard evidence.loadNow > 0.05, quiet > 1 else { return nil }
         let text = String(Int(quiet * 10) / 10) + "." + String(Int(quiet * 10) % 10)
         return say("no call for \(text) s, and the CPU was busy", "\(text) 秒没有任何调用，CPU 却一直忙着")
     }

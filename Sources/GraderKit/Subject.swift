@@ -265,10 +265,15 @@ public final class Subject: @unchecked Sendable {
     /// Of the process that runs the student's code, as its supervisor says; 0 if it never came to that.
     public var processNumber: Int32 {
         locked {
-            while process == 0 && ending == nil { changed.wait() }
+            // A program that hosts no contract never says.
+            let patience = Date(timeIntervalSinceNow: 5)
+            while process == 0 && ending == nil && changed.wait(until: patience) {}
             return process
         }
     }
+
+    /// As `processNumber`, or 0 while the supervisor has not said.
+    var processSoFar: Int32 { locked { process } }
 
     /// The most that was measured yet, or the supervisor told.
     func cpuTimeSoFar(atLeast measured: UInt64) -> UInt64 {
@@ -405,7 +410,7 @@ public final class Subject: @unchecked Sendable {
         if ending == nil { isStopped = true }
         if !readerIsDone { shutdown(lifeline, SHUT_WR) }
         kill(supervisor, SIGCONT)  // the program may have stopped it
-        let patience = Date(timeIntervalSinceNow: 5)
+        let patience = Date(timeIntervalSinceNow: process == 0 ? 1 : 5)
         while !supervisorIsGone && !readerIsDone && changed.wait(until: patience) {}
         if !supervisorIsGone && !readerIsDone { kill(supervisor, SIGKILL) }
         changed.unlock()

@@ -108,11 +108,37 @@ final class SupervisorTests: ProbeTestCase {
         XCTAssertEqual(left.filter(lives), [])
     }
 
-    /// As at a terminal: no signal ignored or blocked, SIGPIPE at its default. In a group of its own.
+    /// As at a terminal: no signal ignored or blocked, whatever the grader ignores or blocks. In a group of its own.
     func testSignalsAreAtTheirDefaults() throws {
+        let handlers = [SIGPIPE, SIGHUP, SIGCHLD].map { ($0, signal($0, SIG_IGN)) }
+        var blocked = sigset_t()
+        sigemptyset(&blocked)
+        sigaddset(&blocked, SIGUSR2)
+        sigaddset(&blocked, SIGTERM)
+        var before = sigset_t()
+        pthread_sigmask(SIG_BLOCK, &blocked, &before)
+        defer {
+            for (number, handler) in handlers { signal(number, handler) }
+            pthread_sigmask(SIG_SETMASK, &before, nil)
+        }
         guard case .list(let values) = try run("signals").value else { return XCTFail("no list") }
         XCTAssertEqual(values[0], .list([]))
         XCTAssertEqual(values[1], values[2])
+    }
+
+    /// A program that hosts no contract has no supervisor, and does not answer: it is ended all the same.
+    func testProgramThatIsNoLessonProcess() throws {
+        let sleeper = Program(executable: "/bin/sleep", arguments: ["1000"])
+        nonisolated(unsafe) var process: Int32 = -1
+        let verdict = Judge(seed: 1) { _ in sleeper }.judge(
+            Check("sleeps") { trial in
+                let call = try trial.begin("anything", [])
+                process = processes(ofRun: call.subject.run).first ?? -1
+                _ = try call.value(within: 0.1)
+            }, of: "00-none")
+        XCTAssertEqual(verdict.status, .failed)
+        XCTAssertGreaterThan(process, 0)
+        XCTAssertFalse(lives(process))
     }
 
     /// A child that comes back from the function ends; its parent answers.
