@@ -12,6 +12,8 @@ let lessons = [
     "05-framing",
     "06-select",
     "07-epoll",
+    "08-http",
+    "09-websocket",
 ]
 
 func number(_ slug: String) -> String { String(slug.prefix(2)) }

@@ -9,6 +9,8 @@ public let allGraders: [LessonGrader] = [
     lesson05,
     lesson06,
     lesson07,
+    lesson08,
+    lesson09,
 ]
 
 public func grader(of slug: String) -> LessonGrader? { allGraders.first { $0.slug == slug } }

@@ -6,6 +6,8 @@ import Solution04
 import Solution05
 import Solution06
 import Solution07
+import Solution08
+import Solution09
 
 /// The reference implementation of each lesson. `lab new lesson` adds the next line.
 var references: [any LessonContract] {
@@ -17,5 +19,7 @@ var references: [any LessonContract] {
         Solution05.reference,
         Solution06.reference,
         Solution07.reference,
+        Solution08.reference,
+        Solution09.reference,
     ]
 }

@@ -1,0 +1,19 @@
+/// Lesson 09: Websocket.
+public struct Lesson09: LessonContract {
+    public static let slug = "09-websocket"
+
+    /// Sends back everything that a client sends, one client after another.
+    public var echoServer: (_ host: String, _ port: UInt16) throws -> Void
+
+    public init(
+        echoServer: @escaping (_ host: String, _ port: UInt16) throws -> Void
+    ) {
+        self.echoServer = echoServer
+    }
+
+    public var entries: [Entry] {
+        [
+            .server("echo-server", echoServer)
+        ]
+    }
+}
