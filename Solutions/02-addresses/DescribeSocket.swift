@@ -1,7 +1,7 @@
 import Course
 import Sockets
 
-func describeSocket(_ descriptor: Int32) throws(SocketError) -> SocketDescription {
+func describeSocket(_ descriptor: Int32) throws -> SocketDescription {
     var type: Int32 = 0
     var length = socklen_t(MemoryLayout<Int32>.size)
     try check("getsockopt", getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &length))
@@ -10,9 +10,8 @@ func describeSocket(_ descriptor: Int32) throws(SocketError) -> SocketDescriptio
     var peer: SocketName?
     do {
         peer = try socketName("getpeername") { getpeername(descriptor, $0, $1) }
-    } catch {
-        // ENOTCONN is an answer: a listener, or a UDP socket that nobody connected, has no peer.
-        guard error.code == ENOTCONN else { throw error }
+    } catch let error as SocketError where error.code == ENOTCONN {
+        // This is an answer, too: a listener, or a UDP socket that nobody connected, has no peer.
     }
     return SocketDescription(type: typeName(type), family: local.family, local: local.text, peer: peer?.text)
 }
@@ -25,7 +24,7 @@ private struct SocketName {
 /// Asks the kernel for one end's name.
 private func socketName(
     _ call: String, _ ask: (UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Int32
-) throws(SocketError) -> SocketName {
+) throws -> SocketName {
     var storage = sockaddr_storage()  // room for every family, and aligned for it
     var length = socklen_t(MemoryLayout<sockaddr_storage>.size)  // in: the room; out: how long the name is
     try check(

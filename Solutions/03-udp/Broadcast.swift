@@ -15,7 +15,7 @@ func broadcast(message: [UInt8], port: UInt16) throws {
 
 /// Without it, sendto to a broadcast address fails with EACCES (socket(7), SO_BROADCAST): nobody shall wake a whole
 /// network by mistake. Only the sender needs it.
-func allowBroadcast(_ socket: Int32) throws(SocketError) {
+func allowBroadcast(_ socket: Int32) throws {
     var on: Int32 = 1
     try check(
         "setsockopt(SO_BROADCAST)",

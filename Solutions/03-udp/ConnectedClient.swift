@@ -26,7 +26,7 @@ func connectedClient(message: [UInt8], host: String, port: UInt16, timeout: Mill
 /// - Throws: on a connected socket, `ECONNREFUSED` if nobody has the port.
 func receiveDatagram(
     on socket: Int32, until deadline: Int
-) throws(SocketError) -> (bytes: [UInt8], sender: SocketAddress?)? {
+) throws -> (bytes: [UInt8], sender: SocketAddress?)? {
     var buffer = [UInt8](repeating: 0, count: roomForDatagram)
     while true {
         let left = deadline - monotonicNanoseconds()

@@ -40,7 +40,7 @@ func multicastReceive(group: String, port: UInt16, timeout: Milliseconds) throws
     return received.bytes
 }
 
-private func ipv4(_ text: String) throws(SocketError) -> in_addr {
+private func ipv4(_ text: String) throws -> in_addr {
     var address = in_addr()
     guard inet_pton(AF_INET, text, &address) == 1 else { throw SocketError("inet_pton(\"\(text)\")", EINVAL) }
     return address

@@ -28,7 +28,7 @@ func connectWithTimeout(host: String, port: UInt16, timeout: Milliseconds) throw
     }
 }
 
-private func waitUntilWritable(_ connection: Int32, timeout: Milliseconds) throws(SocketError) {
+private func waitUntilWritable(_ connection: Int32, timeout: Milliseconds) throws {
     let deadline = monotonicMilliseconds() + timeout
     while true {
         // What is left of the time, since a signal may end select early.

@@ -66,7 +66,7 @@ private struct Flow {
         }
     }
 
-    mutating func move(_ readable: fd_set, _ writable: fd_set) throws(SocketError) {
+    mutating func move(_ readable: fd_set, _ writable: fd_set) throws {
         var (readable, writable) = (readable, writable)
         if !pending.isEmpty, fdIsSet(to, &writable) != 0 {
             // A terminal's descriptor is shared with other programs, so it is left blocking; what select calls writable

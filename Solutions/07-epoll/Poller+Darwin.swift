@@ -7,7 +7,7 @@ struct Poller {
     let descriptor: Int32
     private var events = [kevent](repeating: kevent(), count: 256)
 
-    init() throws(SocketError) { descriptor = try check("kqueue", kqueue()) }
+    init() throws { descriptor = try check("kqueue", kqueue()) }
 
     /// What is asked about a descriptor.
     struct Interest: Equatable {
@@ -17,10 +17,10 @@ struct Poller {
         var onEdges = false
     }
 
-    func add(_ watched: Int32, _ interest: Interest) throws(SocketError) { try change(watched, interest) }
+    func add(_ watched: Int32, _ interest: Interest) throws { try change(watched, interest) }
 
     /// kqueue has a filter for each direction, and both are always there: enabled or not.
-    func change(_ watched: Int32, _ interest: Interest) throws(SocketError) {
+    func change(_ watched: Int32, _ interest: Interest) throws {
         for (filter, wanted) in [(EVFILT_READ, interest.reading), (EVFILT_WRITE, interest.writing)] {
             let flags = EV_ADD | (wanted ? EV_ENABLE : EV_DISABLE) | (interest.onEdges ? EV_CLEAR : 0)
             var event = kevent(
@@ -39,7 +39,7 @@ struct Poller {
     ///
     /// - Parameter timeout: in milliseconds; nil waits as long as it takes.
     /// - Returns: none if the time is over or a signal came.
-    mutating func wait(timeout: Int? = nil) throws(SocketError) -> [Event] {
+    mutating func wait(timeout: Int? = nil) throws -> [Event] {
         var time = timespec(tv_sec: (timeout ?? 0) / 1000, tv_nsec: (timeout ?? 0) % 1000 * 1_000_000)
         let count =
             timeout == nil

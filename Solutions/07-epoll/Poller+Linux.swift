@@ -7,7 +7,7 @@ struct Poller {
     let descriptor: Int32
     private var events = [epoll_event](repeating: epoll_event(), count: 256)
 
-    init() throws(SocketError) {
+    init() throws {
         descriptor = try check("epoll_create1", epoll_create1(Int32(EPOLL_CLOEXEC)))
     }
 
@@ -23,17 +23,17 @@ struct Poller {
         }
     }
 
-    func add(_ watched: Int32, _ interest: Interest) throws(SocketError) {
+    func add(_ watched: Int32, _ interest: Interest) throws {
         try control(EPOLL_CTL_ADD, watched, interest)
     }
 
-    func change(_ watched: Int32, _ interest: Interest) throws(SocketError) {
+    func change(_ watched: Int32, _ interest: Interest) throws {
         try control(EPOLL_CTL_MOD, watched, interest)
     }
 
     // There is no remove: closing a descriptor takes it out of the list.
 
-    private func control(_ operation: Int32, _ watched: Int32, _ interest: Interest) throws(SocketError) {
+    private func control(_ operation: Int32, _ watched: Int32, _ interest: Interest) throws {
         var event = epoll_event(events: interest.mask, data: epoll_data_t(fd: watched))
         try check("epoll_ctl", epoll_ctl(descriptor, operation, watched, &event))
     }
@@ -48,7 +48,7 @@ struct Poller {
     ///
     /// - Parameter timeout: in milliseconds; nil waits as long as it takes.
     /// - Returns: at most one event a descriptor; none if the time is over or a signal came.
-    mutating func wait(timeout: Int? = nil) throws(SocketError) -> [Event] {
+    mutating func wait(timeout: Int? = nil) throws -> [Event] {
         let count = epoll_wait(descriptor, &events, Int32(events.count), timeout.map { Int32(clamping: $0) } ?? -1)
         if count < 0 {
             if errno == EINTR { return [] }

@@ -8,7 +8,7 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
     /// - Parameter host: a numeric IPv4 or IPv6 address: `127.0.0.1`, `::1`, `0.0.0.0`, or `fe80::1%eth0`.
     /// - Parameter port: in host order; 0 lets the kernel choose.
     /// - Throws: `EINVAL` if `host` is neither. Names are for `getaddrinfo`, not for this.
-    public init(host: String, port: UInt16) throws(SocketError) {
+    public init(host: String, port: UInt16) throws {
         var ipv4 = sockaddr_in()
         if inet_pton(AF_INET, host, &ipv4.sin_addr) == 1 {
             ipv4.sin_family = sa_family_t(AF_INET)
@@ -32,7 +32,7 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
 
     /// - Parameter unixPath: where the socket's file is; at most 107 bytes on Linux (unix(7)).
     /// - Throws: `ENAMETOOLONG` if it does not fit with its final zero: it is never cut.
-    public init(unixPath: String) throws(SocketError) {
+    public init(unixPath: String) throws {
         var address = sockaddr_un()
         let path = Array(unixPath.utf8) + [0]
         let capacity = MemoryLayout.size(ofValue: address.sun_path)
@@ -134,7 +134,7 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
 
 extension SocketAddress {
     /// The name that a socket is bound to (getsockname(2)).
-    public static func local(of socket: Int32) throws(SocketError) -> SocketAddress {
+    public static func local(of socket: Int32) throws -> SocketAddress {
         let (result, address) = received { getsockname(socket, $0, $1) }
         try check("getsockname", result)
         guard let address else { throw SocketError("getsockname", EAFNOSUPPORT) }
@@ -142,7 +142,7 @@ extension SocketAddress {
     }
 
     /// Who is at the other end of a connected socket (getpeername(2)).
-    public static func peer(of socket: Int32) throws(SocketError) -> SocketAddress {
+    public static func peer(of socket: Int32) throws -> SocketAddress {
         let (result, address) = received { getpeername(socket, $0, $1) }
         try check("getpeername", result)
         guard let address else { throw SocketError("getpeername", EAFNOSUPPORT) }

@@ -24,7 +24,7 @@ public struct SocketError: Error, Equatable, Sendable, CustomStringConvertible {
 @discardableResult
 public func check<Result: FixedWidthInteger & SignedInteger>(
     _ call: String, _ result: Result
-) throws(SocketError) -> Result {
+) throws -> Result {
     guard result == -1 else { return result }
     throw SocketError(call, errno)
 }
