@@ -123,9 +123,7 @@ public final class DatagramNetwork: @unchecked Sendable {
             throw error
         }
         self.front = front
-        let thread = Thread { [self] in run() }
-        thread.name = "datagram network"
-        thread.start()
+        try startThread { [self] in run() }
     }
 
     /// Ends the network; what it still holds is lost. To be called once.

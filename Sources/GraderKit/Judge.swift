@@ -22,32 +22,23 @@ public struct Judge: Sendable {
         text.flatMap { UInt64($0) } ?? UInt64.random(in: 1..<1_000_000)
     }
 
-    /// Judges several checks, `width` at a time, each on a thread of its own. Verdicts come in the order of `checks`;
-    /// `report` gets each as soon as it and all before it are there.
+    /// Judges several checks, `width` at a time.
+    ///
+    /// - Parameter report: called, from this thread, with each verdict as it comes, in no particular order.
+    /// - Returns: the verdicts in the order of `checks`.
     @discardableResult
     public func judge(
         _ checks: [Check], of slug: String, points: [String: Int] = [:], width: Int = 4,
         report: (Verdict) -> Void = { _ in }
     ) -> [Verdict] {
-        let results = Results()
-        let slots = DispatchSemaphore(value: width)
-        let starter = Thread {
-            for (index, check) in checks.enumerated() {
-                slots.wait()
-                let worker = Thread {
-                    results.put(judge(check, of: slug, points: points[check.id] ?? 1), at: index)
-                    slots.signal()
-                }
-                worker.stackSize = 4 << 20
-                worker.start()
-            }
-        }
-        starter.start()
-        return checks.indices.map { index in
-            let verdict = results.take(index)
+        var verdicts: [Int: Verdict] = [:]
+        inParallel(count: checks.count, width: width) { index in
+            judge(checks[index], of: slug, points: points[checks[index].id] ?? 1)
+        } arrived: { index, verdict in
+            verdicts[index] = verdict
             report(verdict)
-            return verdict
         }
+        return checks.indices.compactMap { verdicts[$0] }
     }
 
     /// Judges one check, on this thread.
@@ -146,28 +137,6 @@ public struct Judge: Sendable {
         }
         if evidence.ending?.signal != nil { report.crash = crashPlace(in: evidence.output.text) }
         return report
-    }
-}
-
-/// Which verdicts are there.
-private final class Results: @unchecked Sendable {
-    private let condition = NSCondition()
-    private var verdicts: [Int: Verdict] = [:]
-
-    func put(_ verdict: Verdict, at index: Int) {
-        condition.lock()
-        verdicts[index] = verdict
-        condition.broadcast()
-        condition.unlock()
-    }
-
-    func take(_ index: Int) -> Verdict {
-        condition.lock()
-        defer { condition.unlock() }
-        while true {
-            if let verdict = verdicts[index] { return verdict }
-            condition.wait()
-        }
     }
 }
 

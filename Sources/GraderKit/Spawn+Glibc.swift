@@ -27,6 +27,25 @@ func acceptCloseOnExec(_ listener: Int32) -> Int32 {
 /// A program that makes many calls at once should not lose records: the most that an unprivileged user may have.
 func enlarge(_ pipe: Int32) { _ = fcntl(pipe, 1031 /* F_SETPIPE_SZ, which needs _GNU_SOURCE */, 1 << 20) }
 
+/// Starts a detached thread, pthread_create(3); returns 0, or what is wrong.
+func createThread(stackSize: Int, _ body: @escaping @Sendable () -> Void) -> Int32 {
+    var attributes = pthread_attr_t()
+    pthread_attr_init(&attributes)
+    defer { pthread_attr_destroy(&attributes) }
+    pthread_attr_setstacksize(&attributes, stackSize)
+    pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
+    var thread = pthread_t()
+    let passed = ThreadBody(body).passed
+    let failure = pthread_create(
+        &thread, &attributes,
+        { pointer in
+            if let pointer { ThreadBody.run(pointer) }
+            return nil
+        }, passed)
+    if failure != 0 { ThreadBody.drop(passed) }
+    return failure
+}
+
 /// How many descriptors a process may have: setrlimit(2), RLIMIT_NOFILE.
 public func descriptorTableSize() -> UInt {
     var limits = rlimit()
@@ -83,7 +102,7 @@ func spawn(
     let variables: [UnsafeMutablePointer<CChar>?] = environment.map { strdup($0) } + [nil]
     defer { for pointer in words + variables { free(pointer) } }
     var process: pid_t = 0
-    let failure = posix_spawn(&process, path, &actions, &attributes, words, variables)
+    let failure = askedAgain { posix_spawn(&process, path, &actions, &attributes, words, variables) }
     guard failure == 0 else { throw SocketError("posix_spawn(\(path))", failure) }
     return process
 }

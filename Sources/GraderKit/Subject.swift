@@ -127,9 +127,11 @@ public final class Subject: @unchecked Sendable {
             lines.closeOurs()
             throw error
         }
-        let reader = Thread { [self] in read() }
-        reader.name = "subject"
-        reader.start()
+        do { try startThread { [self] in read() } } catch {
+            lines.closeOurs()  // the supervisor ends everything when the lifeline closes
+            waitpid(supervisor, nil, 0)
+            throw error
+        }
     }
 
     // MARK: Asking

@@ -298,7 +298,7 @@ private final class Drain: @unchecked Sendable {
         var ends: [Int32] = [-1, -1]
         try check("pipe", pipe(&ends))
         (stopReader, stopWriter) = (ends[0], ends[1])
-        Thread.detachNewThread { [self] in run() }
+        try startThread { [self] in run() }
     }
 
     /// Waits for the end of the stream, but not for ever, and says how much came.

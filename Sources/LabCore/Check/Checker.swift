@@ -59,24 +59,12 @@ public struct Checker: Sendable {
         let ordered = checks.filter { first.contains($0.id) } + checks.filter { !first.contains($0.id) }
         let points = Dictionary(selection.checks.map { ($0.id, $0.points) }, uniquingKeysWith: { one, _ in one })
         let judge = Judge(seed: seed, program: try program())
-        let arrivals = Arrivals<Verdict>()
-        let slots = DispatchSemaphore(value: width)
-        let starter = Thread {
-            for check in ordered {
-                slots.wait()
-                let worker = Thread {
-                    arrivals.put(judge.judge(check, of: lesson.slug, points: points[check.id] ?? 0))
-                    slots.signal()
-                }
-                worker.stackSize = 4 << 20
-                worker.start()
-            }
-        }
         stage(.judging(done: 0, of: ordered.count))
-        starter.start()
-        for done in ordered.indices {
-            event(.verdict(arrivals.take()))
-            stage(.judging(done: done + 1, of: ordered.count))
+        var done = 0
+        judge.judge(ordered, of: lesson.slug, points: points, width: width) { verdict in
+            done += 1
+            event(.verdict(verdict))
+            stage(.judging(done: done, of: ordered.count))
         }
     }
 
@@ -103,28 +91,5 @@ public struct Checker: Sendable {
             checks.append(found)
         }
         return checks
-    }
-}
-
-/// Values handed from many threads to one, in the order in which they come.
-public final class Arrivals<Element: Sendable>: @unchecked Sendable {
-    private let condition = NSCondition()
-    private var elements: [Element] = []
-
-    public init() {}
-
-    public func put(_ element: Element) {
-        condition.withLock {
-            elements.append(element)
-            condition.signal()
-        }
-    }
-
-    /// Waits for one.
-    public func take() -> Element {
-        condition.withLock {
-            while elements.isEmpty { condition.wait() }
-            return elements.removeFirst()
-        }
     }
 }
