@@ -4,4 +4,8 @@ import LessonHost
 
 LessonHost.run(
     Lesson08(
-        echoServer: echoServer))
+        makeRequestDecoder: { limits in HTTPRequestDecoder(limits: limits) },
+        pathNames: pathNames,
+        fileServer: fileServer,
+        storeServer: storeServer,
+        makeClient: { options in Client(options: options) }))

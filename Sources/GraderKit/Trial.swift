@@ -45,12 +45,14 @@ public final class Trial {
     /// - Parameter descriptorLimit: how many it may have open; 1,024 unless told otherwise, whatever this machine's own
     ///   limit is. Skips the check where the machine does not permit as many.
     /// - Parameter memoryLimit: in bytes, of the process and its children together; 1 GiB unless told otherwise.
+    /// - Parameter folder: where it starts; the trial's own folder unless told otherwise.
     public func launch(
-        plan: FaultPlan = .none, descriptorLimit: Int? = nil, memoryLimit: Int? = nil
+        plan: FaultPlan = .none, descriptorLimit: Int? = nil, memoryLimit: Int? = nil, folder: String? = nil
     ) throws -> Subject {
         if let descriptorLimit { try needsDescriptors(descriptorLimit) }
         let subject = try Subject(
-            program, plan: plan, descriptorLimit: descriptorLimit, memoryLimit: memoryLimit, folder: folder)
+            program, plan: plan, descriptorLimit: descriptorLimit, memoryLimit: memoryLimit,
+            folder: folder ?? self.folder)
         subjects.append(subject)
         return subject
     }
@@ -60,11 +62,12 @@ public final class Trial {
     /// Starts a server of the contract and waits until it can be reached.
     ///
     /// - Parameter port: 0 lets the kernel choose; the tap tells which it was.
+    /// - Parameter folder: where the program starts; the trial's own folder unless told otherwise.
     public func serve(
         _ entry: String, host: String = "127.0.0.1", port: UInt16 = 0, plan: FaultPlan = .none,
-        descriptorLimit: Int? = nil
+        descriptorLimit: Int? = nil, folder: String? = nil
     ) throws -> Server {
-        let subject = try launch(plan: plan, descriptorLimit: descriptorLimit)
+        let subject = try launch(plan: plan, descriptorLimit: descriptorLimit, folder: folder)
         try subject.serve(entry, host: host, port: port)
         note(say("start \(entry) on \(host), port \(port)", "启动 \(entry)，地址 \(host)，端口 \(port)"))
         let expected = say("a server on \(host), port \(port)", "在 \(host) 端口 \(port) 上的服务器")

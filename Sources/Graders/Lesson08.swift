@@ -1,7 +1,7 @@
-// Grader of lesson 08: Http. Each exercise has its checks in a file of its own.
+// Grader of lesson 08: HTTP. Each exercise has its checks in a file of its own.
 import Course
 import GraderKit
 
 let lesson08 = LessonGrader(
     slug: Lesson08.slug,
-    checks: lesson08EchoServer)
+    checks: lesson08TargetPath)

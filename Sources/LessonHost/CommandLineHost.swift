@@ -21,6 +21,9 @@ struct CommandLineHost {
                     wrong(say("--port needs a number from 0 to 65535", "--port 后面要有 0 到 65535 的数"))
                 }
                 port = value
+            case "--root":
+                guard let folder = rest.popFirst() else { wrong(say("--root needs a folder", "--root 后面要有文件夹")) }
+                guard chdir(folder) == 0 else { wrong("\(SocketError("chdir(\(folder))", errno))") }
             case "--help", "-h":
                 print(usage)
                 exit(0)

@@ -1,5 +1,5 @@
 final class Lesson08: LessonTestCase {
     override class var slug: String { "08-http" }
 
-    func test_echo_server_answers() throws { try grade() }
+    func test_path_names_plain() throws { try grade() }
 }
