@@ -92,7 +92,7 @@ public enum TransferError: Error, Equatable, Sendable {
 
 /// Argument 1 cut as argument 2 says: `.int`: chunks of that size; `.list`: chunks of these lengths (0 for an empty
 /// one), and what is left as the last.
-private func chunks(_ arguments: [Value]) throws -> [[UInt8]] {
+func chunks(_ arguments: [Value]) throws -> [[UInt8]] {
     let stream = try arguments.bytes(1)
     if arguments.count > 2, case .int(let size) = arguments[2], size > 0 { return cut(stream, size) }
     var chunks: [[UInt8]] = []
@@ -106,7 +106,7 @@ private func chunks(_ arguments: [Value]) throws -> [[UInt8]] {
     return chunks
 }
 
-private func cut(_ stream: [UInt8], _ size: Int) -> [[UInt8]] {
+func cut(_ stream: [UInt8], _ size: Int) -> [[UInt8]] {
     stride(from: 0, to: stream.count, by: size).map { Array(stream[$0..<min($0 + size, stream.count)]) }
 }
 
@@ -149,7 +149,7 @@ private func cost(of decoder: any MessageDecoder, _ arguments: [Value]) throws -
 }
 
 /// clock_gettime(2)
-private func threadCPUTime() -> UInt64 {
+func threadCPUTime() -> UInt64 {
     var time = timespec()
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
     return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
