@@ -160,8 +160,11 @@ struct FrameDecoder: WebSocketDecoder {
         case 1000...1003, 1007...1014, 3000...4999: break
         default: throw WebSocketError.protocolError("close code \(code)")
         }
-        guard let reason = String(validating: payload[2...], as: UTF8.self) else { throw WebSocketError.invalidText }
-        return .close(code: code, reason: reason)
+        var reason = UTF8Validator()
+        guard payload.withUnsafeBytes({ reason.accepts(UnsafeRawBufferPointer(rebasing: $0[2...])) }),
+            reason.isBetweenCharacters
+        else { throw WebSocketError.invalidText }
+        return .close(code: code, reason: String(decoding: payload[2...], as: UTF8.self))
     }
 }
 
