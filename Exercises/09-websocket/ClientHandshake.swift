@@ -5,7 +5,7 @@
 import Course
 
 /// The request, from GET to the empty line.
-func clientRequest(_ request: ClientRequest) -> [UInt8] {
+func clientRequest(_ request: HandshakeRequest) -> [UInt8] {
     // Step 1: GET, path, HTTP/1.1; then Host, Upgrade, Connection, Sec-WebSocket-Key, Sec-WebSocket-Version: 13; and
     //     Origin, if there is one. Each line ends in CR LF, and an empty line ends the head.
     todo("step 1: the request")

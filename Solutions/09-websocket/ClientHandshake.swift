@@ -1,6 +1,6 @@
 import Course
 
-func clientRequest(_ request: ClientRequest) -> [UInt8] {
+func clientRequest(_ request: HandshakeRequest) -> [UInt8] {
     var lines = [
         "GET \(request.path) HTTP/1.1", "Host: \(request.host)", "Upgrade: websocket", "Connection: Upgrade",
         "Sec-WebSocket-Key: \(request.key)", "Sec-WebSocket-Version: 13",

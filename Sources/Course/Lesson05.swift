@@ -90,26 +90,6 @@ public enum TransferError: Error, Equatable, Sendable {
     case cutShort(after: Int)
 }
 
-/// Argument 1 cut as argument 2 says: `.int`: chunks of that size; `.list`: chunks of these lengths (0 for an empty
-/// one), and what is left as the last.
-func chunks(_ arguments: [Value]) throws -> [[UInt8]] {
-    let stream = try arguments.bytes(1)
-    if arguments.count > 2, case .int(let size) = arguments[2], size > 0 { return cut(stream, size) }
-    var chunks: [[UInt8]] = []
-    var start = 0
-    for index in try arguments.list(2).indices {
-        let end = min(start + (try arguments.list(2).int(index)), stream.count)
-        chunks.append(Array(stream[start..<end]))
-        start = end
-    }
-    if start < stream.count { chunks.append(Array(stream[start...])) }
-    return chunks
-}
-
-func cut(_ stream: [UInt8], _ size: Int) -> [[UInt8]] {
-    stride(from: 0, to: stream.count, by: size).map { Array(stream[$0..<min($0 + size, stream.count)]) }
-}
-
 /// Feeds the chunks one by one; the answer is, for each chunk, the list of messages that it completed. An error ends the
 /// answer with its name. So does a decoder that gives more messages than there were bytes: `endless`.
 private func decode(with decoder: any MessageDecoder, chunks: [[UInt8]]) -> Value {
@@ -146,11 +126,4 @@ private func cost(of decoder: any MessageDecoder, _ arguments: [Value]) throws -
         while try decoder.next() != nil, count < pattern.count * times { count += 1 }
     }
     return .list([.int(count), .unsigned(threadCPUTime() - start)])
-}
-
-/// clock_gettime(2)
-func threadCPUTime() -> UInt64 {
-    var time = timespec()
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
-    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
 }

@@ -300,26 +300,6 @@ private func limits(_ arguments: [Value]) throws -> RequestLimits {
         line: try numbers.int(0), head: try numbers.int(1), fields: try numbers.int(2), body: try numbers.int(3))
 }
 
-/// Argument 1 cut as argument 2 says: `.int`: chunks of that size; `.list`: chunks of these lengths (0 for an empty
-/// one), and what is left as the last.
-private func chunks(_ arguments: [Value]) throws -> [[UInt8]] {
-    let stream = try arguments.bytes(1)
-    if arguments.count > 2, case .int(let size) = arguments[2], size > 0 { return cut(stream, size) }
-    var chunks: [[UInt8]] = []
-    var start = 0
-    for index in try arguments.list(2).indices {
-        let end = min(start + (try arguments.list(2).int(index)), stream.count)
-        chunks.append(Array(stream[start..<end]))
-        start = end
-    }
-    if start < stream.count { chunks.append(Array(stream[start...])) }
-    return chunks
-}
-
-private func cut(_ stream: [UInt8], _ size: Int) -> [[UInt8]] {
-    stride(from: 0, to: stream.count, by: size).map { Array(stream[$0..<min($0 + size, stream.count)]) }
-}
-
 /// Feeds the chunks one by one; the answer is, for each chunk, the list of events that it completed (see `value`). A
 /// refusal ends the answer with its status, another error with its text. So does a decoder that gives far more events
 /// than there were bytes: `endless`.
@@ -379,13 +359,6 @@ private func cost(of decoder: any RequestDecoder, _ arguments: [Value]) throws -
         }
     }
     return .list([.int(requests), .unsigned(threadCPUTime() - start)])
-}
-
-/// clock_gettime(2)
-private func threadCPUTime() -> UInt64 {
-    var time = timespec()
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
-    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
 }
 
 /// timeout, totalTimeout, redirects, attempts, backOff, longestWait, headLimit, bodyLimit.

@@ -12,7 +12,7 @@ public struct Lesson09: LessonContract {
     /// `Origin` does not come from a page: it is always allowed.
     public var serverHandshake: (_ received: [UInt8], _ allowedOrigins: [String]?) -> ServerHandshake
     /// The request of a client, with the empty line at its end.
-    public var clientRequest: (ClientRequest) -> [UInt8]
+    public var clientRequest: (HandshakeRequest) -> [UInt8]
     /// Checks the server's answer to a request with `key`.
     ///
     /// Returns how many bytes the answer's head has, and what follows them are frames; nil if more bytes are needed.
@@ -28,7 +28,7 @@ public struct Lesson09: LessonContract {
     public var jsonEchoServer: (_ host: String, _ port: UInt16) throws -> Void
     /// Connects to a numeric address, shakes hands, and returns the open connection. Throws `SocketError` or
     /// `HandshakeError`; leaves no descriptor open then.
-    public var openClient: (_ host: String, _ port: UInt16, ClientRequest) throws -> any WebSocketClient
+    public var openClient: (_ host: String, _ port: UInt16, HandshakeRequest) throws -> any WebSocketClient
     /// Sends every message on to the other members, or to all.
     public var chatServer: (_ host: String, _ port: UInt16, ChatRules) throws -> Void
     /// An echo server that pings its clients, and drops those that do not answer.
@@ -37,13 +37,13 @@ public struct Lesson09: LessonContract {
     public init(
         acceptKey: @escaping (_ key: String) -> String,
         serverHandshake: @escaping (_ received: [UInt8], _ allowedOrigins: [String]?) -> ServerHandshake,
-        clientRequest: @escaping (ClientRequest) -> [UInt8],
+        clientRequest: @escaping (HandshakeRequest) -> [UInt8],
         checkAnswer: @escaping (_ received: [UInt8], _ key: String) throws -> Int?,
         encodeFrame: @escaping (Opcode, _ payload: [UInt8], _ isFinal: Bool, _ mask: [UInt8]?) -> [UInt8],
         makeFrameDecoder: @escaping (_ role: WebSocketRole, _ limit: Int) -> any WebSocketDecoder,
         echoServer: @escaping (_ host: String, _ port: UInt16) throws -> Void,
         jsonEchoServer: @escaping (_ host: String, _ port: UInt16) throws -> Void,
-        openClient: @escaping (_ host: String, _ port: UInt16, ClientRequest) throws -> any WebSocketClient,
+        openClient: @escaping (_ host: String, _ port: UInt16, HandshakeRequest) throws -> any WebSocketClient,
         chatServer: @escaping (_ host: String, _ port: UInt16, ChatRules) throws -> Void,
         heartbeatServer: @escaping (_ host: String, _ port: UInt16, Heartbeat) throws -> Void
     ) {
@@ -99,7 +99,7 @@ public struct Lesson09: LessonContract {
             .server("json-echo-server", jsonEchoServer),
             // Host, port, path, key, an origin or nothing, and what to do: see `converse`.
             .function("client") { a in
-                let request = ClientRequest(
+                let request = HandshakeRequest(
                     host: "\(try a.string(0)):\(try a.int(1))", path: try a.string(2), key: try a.string(3),
                     origin: try optionalString(a, at: 4))
                 let client = try openClient(try a.string(0), UInt16(try a.int(1)), request)
@@ -125,7 +125,7 @@ public enum ServerHandshake: Equatable, Sendable {
 }
 
 /// What a client asks for.
-public struct ClientRequest: Equatable, Sendable {
+public struct HandshakeRequest: Equatable, Sendable {
     /// For the field `Host`: `localhost:8765`.
     public var host: String
     /// `/` or `/chat?room=1`
@@ -313,8 +313,8 @@ private func optionalString(_ arguments: [Value], at index: Int) throws -> Strin
     return try arguments.string(index)
 }
 
-private func request(_ a: [Value], at index: Int) throws -> ClientRequest {
-    ClientRequest(
+private func request(_ a: [Value], at index: Int) throws -> HandshakeRequest {
+    HandshakeRequest(
         host: try a.string(index), path: try a.string(index + 1), key: try a.string(index + 2),
         origin: try optionalString(a, at: index + 3))
 }
