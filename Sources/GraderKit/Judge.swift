@@ -26,14 +26,17 @@ public struct Judge: Sendable {
     ///
     /// - Parameter report: called, from this thread, with each verdict as it comes, in no particular order.
     /// - Returns: the verdicts in the order of `checks`.
+    ///
+    /// - Parameter began: called with a check's id, on its thread, when its turn has come.
     @discardableResult
     public func judge(
         _ checks: [Check], of slug: String, points: [String: Int] = [:], width: Int = 4,
-        report: (Verdict) -> Void = { _ in }
+        began: @escaping @Sendable (_ check: String) -> Void = { _ in }, report: (Verdict) -> Void = { _ in }
     ) -> [Verdict] {
         var verdicts: [Int: Verdict] = [:]
         inParallel(count: checks.count, width: width) { index in
-            judge(checks[index], of: slug, points: points[checks[index].id] ?? 1)
+            began(checks[index].id)
+            return judge(checks[index], of: slug, points: points[checks[index].id] ?? 1)
         } arrived: { index, verdict in
             verdicts[index] = verdict
             report(verdict)

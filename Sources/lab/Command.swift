@@ -54,6 +54,7 @@ let commandGroups: [(title: Text, commands: [Command])] = [
         [
             .new,
             .lint,
+            .soak,
         ]
     ),
     (
@@ -62,6 +63,7 @@ let commandGroups: [(title: Text, commands: [Command])] = [
             .doctor,
             .bench,
             .help,
+            .soakRun,
         ]
     ),
 ]

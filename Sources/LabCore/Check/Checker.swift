@@ -38,11 +38,12 @@ public struct Checker: Sendable {
     ///
     /// - Parameter first: ids of checks to begin with: what the student waits for.
     /// - Parameter stage: called, from any thread, with what is going on.
+    /// - Parameter began: called, from any thread, with the id of a check whose turn has come.
     /// - Parameter event: called, from this thread, with each verdict as it comes, in no particular order.
     /// - Throws: the lab's own failure.
     public func run(
         _ selection: Selection, first: Set<String> = [], stage: @escaping @Sendable (Stage) -> Void = { _ in },
-        event: (Event) -> Void
+        began: @escaping @Sendable (String) -> Void = { _ in }, event: (Event) -> Void
     ) throws(CommandError) {
         let lesson = selection.lesson
         if !reference {
@@ -61,7 +62,7 @@ public struct Checker: Sendable {
         let judge = Judge(seed: seed, program: try program())
         stage(.judging(done: 0, of: ordered.count))
         var done = 0
-        judge.judge(ordered, of: lesson.slug, points: points, width: width) { verdict in
+        judge.judge(ordered, of: lesson.slug, points: points, width: width, began: began) { verdict in
             done += 1
             event(.verdict(verdict))
             stage(.judging(done: done, of: ordered.count))
