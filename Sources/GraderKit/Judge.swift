@@ -25,13 +25,12 @@ public struct Judge: Sendable {
     /// Judges several checks, `width` at a time.
     ///
     /// - Parameter report: called, from this thread, with each verdict as it comes, in no particular order.
-    /// - Returns: the verdicts in the order of `checks`.
-    ///
     /// - Parameter began: called with a check's id, on its thread, when its turn has come.
+    /// - Returns: the verdicts in the order of `checks`.
     @discardableResult
     public func judge(
         _ checks: [Check], of slug: String, points: [String: Int] = [:], width: Int = 4,
-        began: @escaping @Sendable (_ check: String) -> Void = { _ in }, report: (Verdict) -> Void = { _ in }
+        report: (Verdict) -> Void = { _ in }, began: @escaping @Sendable (_ check: String) -> Void = { _ in }
     ) -> [Verdict] {
         var verdicts: [Int: Verdict] = [:]
         inParallel(count: checks.count, width: width) { index in

@@ -47,7 +47,7 @@ final class ThreadBody: Sendable {
 /// Does `count` things, `width` at a time, each on another thread, and hands what they give to this one as it comes.
 ///
 /// - Parameter width: fewer if the system gives no more threads; at worst this thread does it all.
-func inParallel<Result: Sendable>(
+public func inParallel<Result: Sendable>(
     count: Int, width: Int, _ body: @escaping @Sendable (_ index: Int) -> Result,
     arrived: (_ index: Int, Result) -> Void
 ) {

@@ -62,11 +62,12 @@ public struct Checker: Sendable {
         let judge = Judge(seed: seed, program: try program())
         stage(.judging(done: 0, of: ordered.count))
         var done = 0
-        judge.judge(ordered, of: lesson.slug, points: points, width: width, began: began) { verdict in
+        let report = { (verdict: Verdict) in
             done += 1
             event(.verdict(verdict))
             stage(.judging(done: done, of: ordered.count))
         }
+        judge.judge(ordered, of: lesson.slug, points: points, width: width, report: report, began: began)
     }
 
     private func program() throws(CommandError) -> @Sendable (String) -> Program {

@@ -42,7 +42,6 @@ public final class Soak: Sendable {
     private let state: Mutex<State>
 
     private struct State {
-        var next = 0
         var finished = 0
         var isStopping = false
         var counts: [SoakResult.Key: SoakResult.Count] = [:]
@@ -81,17 +80,14 @@ public final class Soak: Sendable {
         let total = runs * selections.count
         let burners = conditions.load ? Burners() : nil
         defer { burners?.stop() }
-        let arrivals = Arrivals<[SoakResult.Trouble]>()
-        for _ in 0..<min(jobs, total) {
-            Thread.detachNewThread { [self] in
-                while let index = nextIndex(total) { arrivals.put(one(index)) }
-            }
+        var done = 0
+        inParallel(count: total, width: jobs) { [self] index in
+            one(index)
+        } arrived: { _, troubles in
+            done += 1
+            progress(Progress(done: done, of: total, failures: failures), troubles)
         }
-        for done in 0..<total {
-            let troubles = arrivals.take()
-            if let error = state.withLock({ $0.error }) { throw error }
-            progress(Progress(done: done + 1, of: total, failures: failures), troubles)
-        }
+        if let error = state.withLock({ $0.error }) { throw error }
         return result
     }
 
@@ -111,16 +107,9 @@ public final class Soak: Sendable {
     /// From now on a run that ends early was ended by us.
     func stopping() { state.withLock { $0.isStopping = true } }
 
-    private func nextIndex(_ total: Int) -> Int? {
-        state.withLock { state in
-            guard state.next < total, !state.isStopping else { return nil }
-            defer { state.next += 1 }
-            return state.next
-        }
-    }
-
     /// All lessons once, then all of them again: what is wrong in any shows early.
     private func one(_ index: Int) -> [SoakResult.Trouble] {
+        guard state.withLock({ !$0.isStopping && $0.error == nil }) else { return [] }
         let (round, selection) = (index / selections.count + 1, selections[index % selections.count])
         let seed = UInt64.random(in: 1..<1_000_000)
         let outcome: SoakRun.Outcome
