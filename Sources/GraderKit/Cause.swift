@@ -105,8 +105,11 @@ extension Cause {
     /// What Swift says of the trap: in a line of its own (`Fatal error: Index out of range`), or, for arithmetic, only
     /// in the backtrace (`Swift runtime failure: arithmetic overflow in Lesson01 at /…`).
     static func crashText(_ evidence: Evidence) -> String {
-        guard evidence.ending?.signal != nil else { return "" }
-        for line in evidence.output.text.split(separator: "\n") {
+        evidence.ending?.signal == nil ? "" : crashText(in: evidence.output.text)
+    }
+
+    static func crashText(in output: String) -> String {
+        for line in output.split(separator: "\n") {
             if let start = line.range(of: "Fatal error: ")?.upperBound { return String(line[start...]) }
             if let start = line.range(of: "Swift runtime failure: ")?.upperBound {
                 let rest = line[start...]

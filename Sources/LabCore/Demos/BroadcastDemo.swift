@@ -3,6 +3,7 @@ import Course
 import Foundation
 import GraderKit
 import Sockets
+import Wire
 
 extension Demo {
     static let udpBroadcast = Demo(
@@ -17,7 +18,7 @@ extension Demo {
                     + "three programs listen there, as three machines would: 127.0.0.2, .3 and .4.",
                 "客户端不知道任何人的地址。它向环回网络的广播地址 127.255.255.255 提问；三个程序在那里听着，好像三台机器：127.0.0.2、.3 和 .4。"))
         play.stage.heading(
-            left: "discover (\(play.author))",
+            left: say("discover (\(play.author))", "discover（\(play.author)）"),
             right: play.options.client == nil ? say("machines 2, 3, 4", "机器 2、3、4") : everybody)
         let port: UInt16
         if let client = play.options.client {
@@ -65,16 +66,20 @@ extension Play {
     }
 
     private func responderPort(_ subject: Subject, _ port: UInt16) throws -> UInt16 {
-        do {
-            // Both of its sockets: one hears, the other answers.
-            let found = try subject.waitForLive { timeline -> UInt16? in
-                let bound = timeline.calls("bind")
-                if let failed = bound.first(where: \.failed) { return failed.error == EADDRINUSE ? 0 : nil }
-                return bound.filter { $0.result == 0 && $0.returned != nil }.count == 2 ? bound[0].found?.port : nil
-            }
-            if let found, found != 0 { return found }
-        } catch LiveError.ended {}
-        throw Complaint.cannotServe("bind", EADDRINUSE, "", host: everybody, port: port)
+        // Both of its sockets: one hears, the other answers.
+        let bound = try subject.waitForLive { timeline -> [Call]? in
+            let calls = timeline.calls("bind").filter { $0.returned != nil }
+            return calls.count == 2 || calls.contains(where: \.failed) ? calls : nil
+        }
+        if let failed = bound?.first(where: \.failed) {
+            throw Complaint.cannotServe(
+                "bind", failed.error, "\(SocketError("bind", failed.error))", host: failed.given?.host ?? everybody,
+                port: port)
+        }
+        guard let found = bound?.first?.found?.port else {
+            throw CommandError.failure(say("A responder has not come up.", "有一个应答程序没有启动起来。"))
+        }
+        return found
     }
 
     fileprivate func ask(_ discover: Caller, _ port: UInt16) throws {

@@ -41,6 +41,19 @@ enum Complaint {
                 "练习还没有开始：请打开 \(file):\(place.line)\(step)，或者去掉 --mine 看参考实现。"))
     }
 
+    /// Why a server is gone.
+    static func ended(_ server: Subject) -> CommandError {
+        guard let crash = server.crash, !crash.reason.isEmpty else { return ended(server.hasEnded) }
+        guard let place = crash.place else {
+            return CommandError(
+                .notPassed, say("The server has crashed: \(crash.reason).", "服务器崩溃了：\(crash.reason)。"))
+        }
+        let line = "\((try? Workspace.find())?.relative(place.file) ?? place.file):\(place.line)"
+        return CommandError(
+            .notPassed,
+            say("The server has crashed: \(crash.reason), at \(line).", "服务器崩溃了：\(crash.reason)，在 \(line)。"))
+    }
+
     static func ended(_ ending: Subject.Ending?) -> CommandError {
         let how: String
         switch (ending?.signal, ending?.code) {

@@ -43,7 +43,7 @@ extension Play {
         }
         if running == nil {
             introduce(conversation.hint)
-            stage.heading(left: conversation.clientName, right: "\(endpoint.host):\(endpoint.port)")
+            stage.heading(left: conversation.clientName, right: endpoint.written)
         }
         let client = conversation.makeClient(endpoint)
         try starting(client)
@@ -73,12 +73,21 @@ extension Play {
             for answer in answers { screen.answer(answer) }
         } catch let failure as NoAnswer {
             stage.settle()
+            // It may be crashing, and Swift still writing its report.
+            if options.mine { _ = server?.subject.waitForEnding(until: Deadline(in: 0.5)) }
             try complainIfEnded(server)
+            let text = failure.text + whatYoursDoes(server)
             // A person sees it and goes on; a script would take the next answer for this line's.
-            guard screen.isInteractive else { throw CommandError(failure.exit, failure.text) }
-            screen.complain(failure.text)
+            guard screen.isInteractive else { throw CommandError(failure.exit, text) }
+            screen.complain(text)
         }
         tellOutput(server)
+    }
+
+    /// Where the student's server waits instead of answering.
+    private func whatYoursDoes(_ server: DemoServer?) -> String {
+        guard options.mine, let call = server?.subject.timeline.blocked.last?.callText else { return "" }
+        return say(" Your server waits in \(call).", "你的服务器阻塞在 \(call)。")
     }
 
     private func complainIfEnded(_ server: DemoServer?) throws {
@@ -89,20 +98,22 @@ extension Play {
             throw CommandError(
                 .notPassed, say("The server has stopped: it \(outcome.text).", "服务器停止了：它\(outcome.text)。"))
         }
-        if let ending = server.subject.hasEnded {
+        if server.subject.hasEnded != nil {
             tellOutput(server)
-            throw Complaint.ended(ending)
+            throw Complaint.ended(server.subject)
         }
     }
 
     /// What the student's server printed since the last time.
     private func tellOutput(_ server: DemoServer?) {
         guard options.mine, let server else { return }
-        let text = server.subject.output.text
+        let text = server.subject.studentOutput
         guard text.count > toldOutput else { return }
         let new = String(text.dropFirst(toldOutput))
         toldOutput = text.count
-        for line in visibleLines(new) { screen.complain(say("your server printed: \(line)", "你的服务器打印了：\(line)")) }
+        for line in visibleLines(new) where !line.isEmpty {
+            screen.complain(say("your server printed: \(line)", "你的服务器打印了：\(line)"))
+        }
     }
 
     private func tellOthers(_ others: [String], at address: SocketAddress) {
@@ -142,6 +153,7 @@ extension Play {
             stage.settle()
         }
         let ending = server.subject.waitForEnd()
+        stage.settle(showsWaiting: false)
         try complainIfEnded(server)
         throw Complaint.ended(ending)
     }

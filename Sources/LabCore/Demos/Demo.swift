@@ -88,7 +88,7 @@ public struct Demo: Sendable {
             try self.play(play)
             stage.parkIfStopping()
             stage.stop()
-            return play.exit
+            return .success
         } catch {
             stage.parkIfStopping()
             stage.stop()

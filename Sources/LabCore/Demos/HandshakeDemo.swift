@@ -40,15 +40,17 @@ private final class Handshake {
     }
 
     func show() throws {
+        let watch = "ss -tan '( sport = :\(play.port) or dport = :\(play.port) )'"
         play.introduce(
             say(
-                "After every step the state of both ends, read from /proc/net/tcp as ss does. Between two steps a connection "
-                    + "passes through more states (SYN-SENT, SYN-RECEIVED, FIN-WAIT-1, LAST-ACK), on loopback too quickly "
-                    + "to be seen. In another window: ss -tan '( sport = :\(play.port) or dport = :\(play.port) )'",
-                "每一步之后都显示两端的状态，和 ss 一样读自 /proc/net/tcp。两步之间连接还会经过别的状态（SYN-SENT、SYN-RECEIVED、"
-                    + "FIN-WAIT-1、LAST-ACK），在环回接口上一闪而过，看不到。可以另开窗口运行：ss -tan '( sport = :\(play.port) or dport = :\(play.port) )'"
-            ))
+                "After every step the state of both ends, read from /proc/net/tcp as ss does, and beside the calls the "
+                    + "segments that TCP sends for them. Between two steps a connection passes through more states "
+                    + "(SYN-SENT, SYN-RECEIVED, FIN-WAIT-1, LAST-ACK), on loopback too quickly to be seen.",
+                "每一步之后都显示两端的状态，和 ss 一样读自 /proc/net/tcp；调用旁边是 TCP 为它发送的报文段。两步之间连接还会经过别的状态"
+                    + "（SYN-SENT、SYN-RECEIVED、FIN-WAIT-1、LAST-ACK），在环回接口上一闪而过，看不到。")
+                + (play.port == 0 ? "" : say(" In another window: \(watch)", "可以另开窗口运行：\(watch)")))
         play.stage.heading(left: say("client", "客户端"), right: say("server", "服务器"))
+        play.stage.showSegments()
         try open()
         try close()
         try closeTheOtherWay()

@@ -19,14 +19,18 @@ extension Demo {
             play.stage.settle()
             return try play.stage.waitForEnd()
         }
+        let weather = say(
+            " What the network does is drawn by lot, with seed \(seed): --seed N for another weather.",
+            "网络怎么捣乱由随机种子 \(seed) 决定：用 --seed N 换一个。")
         play.introduce(
             say(
                 "Type a line: the client sends it up to \(attempts) times, each attempt numbered, and waits "
-                    + "\(patience) ms for an answer to any of them. What the network does is drawn by lot, with seed "
-                    + "\(seed): --seed N for another weather.",
-                "输入一行：客户端最多发 \(attempts) 次，每次都带编号，每次等 \(patience) 毫秒，答复任何一次都算数。网络怎么捣乱由随机种子 "
-                    + "\(seed) 决定：用 --seed N 换一个。"))
-        play.stage.heading(left: "request (\(play.author))", right: say("server", "服务器"))
+                    + "\(patience) ms for an answer to any of them.",
+                "输入一行：客户端最多发 \(attempts) 次，每次都带编号，每次等 \(patience) 毫秒，答复任何一次都算数。")
+                + (play.options.client == nil ? weather : ""))
+        play.stage.heading(
+            left: say("request (\(play.author))", "request（\(play.author)）"),
+            right: play.options.client?.written ?? say("server", "服务器"))
         let server = try play.options.client ?? Endpoint(play.startNetwork(seed))
         play.stage.settle()
         let request = Caller(play, play.subject)

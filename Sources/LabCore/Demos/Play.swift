@@ -11,8 +11,6 @@ final class Play: @unchecked Sendable {
     let screen: DemoScreen
     let stage: Stage
     let title: String
-    /// What `lab` ends with: a script wants to know that a line had no answer, a person has seen it.
-    var exit = ExitCode.success
     /// How much of what the student's server printed has been shown (Characters).
     var toldOutput = 0
     private let executable: String

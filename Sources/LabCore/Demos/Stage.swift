@@ -131,6 +131,9 @@ final class Stage: @unchecked Sendable {
     /// What stands on the arrows of these bytes instead of the bytes as text; nil for bytes that it does not know.
     func label(_ label: @escaping @Sendable ([UInt8]) -> String?) { drawing.withLock { text.label = label } }
 
+    /// Draws the segments of an opening and a closing one by one.
+    func showSegments() { drawing.withLock { text.showsSegments = true } }
+
     /// Datagrams of both sides go through a network.
     func putNetworkBetween() {
         changed.lock()

@@ -41,25 +41,31 @@ extension Command {
             outputIsTerminal: console.isTerminal)
         // Outside the package there is no catalogue, and a demo needs none.
         let catalogue = (try? invocation.workspace()).flatMap { try? $0.catalogue() }
-        return try demo.run(
-            options, on: screen, executable: executable,
-            mine: options.mine ? try invocation.builtExercise(of: demo) : nil, catalogue: catalogue)
+        var mine: String?
+        if options.mine {
+            mine = try invocation.builtExercise(of: demo)
+            guard mine != nil else { return .notPassed }
+        }
+        return try demo.run(options, on: screen, executable: executable, mine: mine, catalogue: catalogue)
     }
 }
 
 extension Invocation {
-    /// The student's program, built anew: what is shown is what stands in the file.
-    fileprivate func builtExercise(of demo: Demo) throws -> String {
+    /// The student's program, built anew: what is shown is what stands in the file. Nil if it does not compile, which has
+    /// been said.
+    fileprivate func builtExercise(of demo: Demo) throws -> String? {
         let workspace = try workspace()
         let lesson = try workspace.catalogue().find(lesson: demo.lesson)
+        let activity = Activity(console)
+        activity.now(say("building Lesson\(lesson.number)", "正在构建 Lesson\(lesson.number)"))
+        defer { activity.end() }
         switch try Build(workspace).lesson(lesson) {
-        case .built: break
+        case .built: return workspace.root.appendingPathComponent(".build/debug/Lesson\(lesson.number)").path
         case .broken(let errors):
-            let list = errors.map { "\(workspace.relative($0.file)):\($0.line): \($0.message)" }
-            throw CommandError(
-                .notPassed, say("Your code does not compile:", "你的代码编译不过：") + "\n" + list.joined(separator: "\n"))
+            let lines = BuildText(workspace: workspace, width: console.width).lines(errors, in: lesson)
+            activity.around { console.complain(lines.map(\.plain).joined(separator: "\n")) }
+            return nil
         case .stopped: throw CommandError.failure(say("The build was stopped.", "构建被中断了。"))
         }
-        return workspace.root.appendingPathComponent(".build/debug/Lesson\(lesson.number)").path
     }
 }

@@ -64,6 +64,8 @@ struct Arrow {
         case handshake
         case end
         case reset
+        /// One of those that follow the first.
+        case segment(String)
         /// Nobody is there: RST answers a SYN, ICMP a datagram.
         case refused(String)
     }

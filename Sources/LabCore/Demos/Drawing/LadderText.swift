@@ -10,6 +10,9 @@ struct LadderText {
     /// What stands on the arrow of these bytes instead of the bytes as text; nil for bytes that it does not know.
     var label: (@Sendable (_ bytes: [UInt8]) -> String?)?
 
+    /// The segments of an opening and a closing are drawn one below the other.
+    var showsSegments = false
+
     init(columns: Int) { self.columns = min(max(columns, 80), 140) }
 
     /// Columns of the arrows: 22 of 80.
@@ -34,7 +37,22 @@ struct LadderText {
         var line = text(row, .left).padded(to: side + 1)
         line += row.arrow.map(arrow) ?? StyledText(String(repeating: " ", count: middle))
         line += StyledText(" ") + text(row, .right)
-        return [trimmed(line)] + (row.arrow.flatMap(bytes).map { [$0] } ?? [])
+        return [trimmed(line)] + (row.arrow.flatMap(bytes).map { [$0] } ?? []) + segments(row.arrow)
+    }
+
+    /// What the kernels send of themselves after the first segment.
+    private func segments(_ arrow: Arrow?) -> [StyledText] {
+        guard showsSegments, let arrow, arrow.reach == .across || arrow.reach == .intoBuffer else { return [] }
+        let answers: [(String, Side)]
+        switch arrow.content {
+        case .handshake: answers = [("SYN ACK", arrow.to.opposite), ("ACK", arrow.to)]
+        case .end: answers = [("ACK", arrow.to.opposite)]
+        default: return []
+        }
+        return answers.map { name, side in
+            StyledText(String(repeating: " ", count: self.side + 1))
+                + self.arrow(Arrow(to: side, content: .segment(name)))
+        }
     }
 
     private func trimmed(_ line: StyledText) -> StyledText {
@@ -81,7 +99,7 @@ struct LadderText {
         switch (arrow.content, arrow.reach) {
         case (.reset, _), (.refused, _), (_, .lost): style = .bad
         case (.bytes, _): style = Style(.green)
-        case (.handshake, _), (.end, _): style = .code
+        case (.handshake, _), (.end, _), (.segment, _): style = .code
         }
         // Drawn as if it went to the right; a mirror does the rest.
         var tail = "─"
@@ -90,7 +108,7 @@ struct LadderText {
         switch arrow.reach {
         case .across:
             // A connect sends to and fro.
-            if arrow.content == .handshake || arrow.content == .refused("SYN, RST") { tail = "◀" }
+            if arrow.content == .handshake && !showsSegments || arrow.content == .refused("SYN, RST") { tail = "◀" }
         case .intoBuffer: head = "▶┆"
         case .fromBuffer: tail = "┆─"
         case .again, .late: tail = "┄─"
@@ -117,8 +135,13 @@ struct LadderText {
         let text: String
         switch arrow.content {
         case .handshake:
-            text = arrow.reach == .fromBuffer ? say("from the queue", "从队列取出") : "SYN, SYN ACK, ACK"
+            if arrow.reach == .fromBuffer {
+                text = say("from the queue", "从队列取出")
+            } else {
+                text = showsSegments ? "SYN" : "SYN, SYN ACK, ACK"
+            }
         case .end: text = "FIN"
+        case .segment(let name): text = name
         case .reset: text = "RST"
         case .refused(let how): text = how
         case .bytes(let bytes, let count):
