@@ -12,6 +12,7 @@
 
 bool tap_active = false;
 
+static bool ends_at_listen = false;
 static int pipe_descriptor = -1;
 static int hidden[TAP_MOST_HIDDEN];
 static int hidden_count = 0;
@@ -50,6 +51,8 @@ int tap_start(int descriptor, const char *plan, const int *hide, int count) {
     tap_active = true;
     return 0;
 }
+
+void tap_end_at_listen(void) { ends_at_listen = true; }
 
 ssize_t tap_host_write(int descriptor, const void *buffer, size_t size) { return REAL(write)(descriptor, buffer, size); }
 int tap_host_socket(int family, int type) { return REAL(socket)(family, type, 0); }
@@ -165,5 +168,6 @@ void tap_leave(struct tap_span *span, int64_t result) {
     span->record.result = result;
     span->record.error = result == -1 ? saved : 0;
     put(&span->record);
+    if (ends_at_listen && span->record.call == TAP_listen && result == 0) tap_active = false;
     errno = saved;
 }

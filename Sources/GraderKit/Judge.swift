@@ -223,11 +223,20 @@ extension Trial {
             for call in timeline.calls.prefix(2000) {
                 lines.append(
                     TraceLine(
-                        at: (Double(call.entered) - Double(start)) / 1_000_000, side: .program,
+                        at: (Double(call.effective) - Double(start)) / 1_000_000, side: .program,
                         text: call.text(now: time),
                         lane: threads.count > 1 ? "\(call.thread)" : nil))
             }
         }
         return lines.enumerated().sorted { ($0.element.at, $0.offset) < ($1.element.at, $1.offset) }.map(\.element)
+    }
+}
+
+extension Call {
+    /// Where it belongs beside what others did (ns): what waits for somebody belongs where it came back, below what it
+    /// waited for; everything else where it began, above what came of it.
+    fileprivate var effective: UInt64 {
+        let waits = isReceive || isAccept || isWait || ["wait", "waitpid"].contains(name)
+        return waits ? returned ?? entered : entered
     }
 }

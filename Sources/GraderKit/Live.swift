@@ -24,7 +24,7 @@ extension Program {
 }
 
 extension Subject {
-    /// Starts a process.
+    /// Starts a process that may have as many descriptors open as this machine permits.
     ///
     /// - Parameter folder: where it runs.
     /// - Parameter onCall: told each call twice, when it is entered and when it returns; from a thread of the subject's, and
@@ -32,7 +32,15 @@ extension Subject {
     public static func live(
         _ program: Program, in folder: String, plan: FaultPlan = .none, onCall: @escaping @Sendable (Call) -> Void
     ) throws -> Subject {
-        try Subject(program, plan: plan, descriptorLimit: nil, folder: folder, onCall: onCall)
+        try Subject(
+            program, plan: plan, descriptorLimit: Int(clamping: mostDescriptors), folder: folder, onCall: onCall)
+    }
+
+    /// Starts a process whose tap ends when it listens: it serves as fast as it can.
+    ///
+    /// - Parameter descriptorLimit: how many it may have open.
+    public static func unwatched(_ program: Program, in folder: String, descriptorLimit: Int) throws -> Subject {
+        try Subject(program, plan: .none, descriptorLimit: descriptorLimit, folder: folder, isWatched: false)
     }
 
     /// What became of a server that was asked to serve.
@@ -101,6 +109,16 @@ extension Subject {
         while true {
             do { _ = try wait(until: Deadline(in: 3600)) { () -> Never? in nil } } catch { return hasEnded }
         }
+    }
+
+    /// What the program printed, without Swift's own report of a crash.
+    public var studentOutput: String { printedByStudent(output.text) }
+
+    /// Why it crashed, in Swift's words, and the student's line where it did; nil if no signal has ended it.
+    public var crash: (reason: String, place: Place?)? {
+        guard hasEnded?.signal != nil else { return nil }
+        let text = output.text
+        return (Cause.crashText(in: text), crashPlace(in: text))
     }
 
     /// Waits until all that the tap has told so far has been passed on.

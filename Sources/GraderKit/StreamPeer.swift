@@ -106,6 +106,7 @@ public final class StreamPeer {
     /// Sends of `bytes` as much as goes in until the program stops taking any: a peer that asks and never reads. Ends when
     /// nothing has gone in for a fifth of a second; how much went in is returned.
     public func sendUntilStuck(_ bytes: [UInt8]) throws -> Int {
+        let began = now()
         var sent = 0
         while sent < bytes.count {
             let count = try sendWhatFits(Array(bytes[sent...]))
@@ -118,7 +119,8 @@ public final class StreamPeer {
             }
             if state == .late { break }
         }
-        trial.note(say("\(name): sent \(sent) bytes, nothing read", "\(name)：发送 \(sent) 字节，什么也不读"))
+        trial.note(
+            say("\(name): send \(sent) bytes, and read nothing", "\(name)：发送 \(sent) 字节，什么也不读"), at: began)
         return sent
     }
 

@@ -68,8 +68,8 @@ public final class Trial {
         descriptorLimit: Int? = nil, folder: String? = nil
     ) throws -> Server {
         let subject = try launch(plan: plan, descriptorLimit: descriptorLimit, folder: folder)
-        try subject.serve(entry, host: host, port: port)
         note(say("start \(entry) on \(host), port \(port)", "启动 \(entry)，地址 \(host)，端口 \(port)"))
+        try subject.serve(entry, host: host, port: port)
         let expected = say("a server on \(host), port \(port)", "在 \(host) 端口 \(port) 上的服务器")
         do {
             guard let address = try subject.waitUntilServing(until: Deadline()) else {
@@ -84,8 +84,8 @@ public final class Trial {
     /// - Returns: what its function came back with, or nil if it goes on regardless, waiting for clients.
     public func serveInVain(_ entry: String, host: String = "127.0.0.1", port: UInt16) throws -> PendingCall.Outcome? {
         let subject = try launch()
-        try subject.serve(entry, host: host, port: port)
         note(say("start \(entry) on \(host), port \(port)", "启动 \(entry)，地址 \(host)，端口 \(port)"))
+        try subject.serve(entry, host: host, port: port)
         do { return try subject.waitUntilRefused(until: Deadline())?.outcome } catch is ProgramEnded {
             throw ProgramEnded(expected: say("\(entry) throws", "\(entry) 抛出错误"))
         }
@@ -115,16 +115,19 @@ public final class Trial {
             subject = try functions ?? launch()
             functions = subject
         }
-        try subject.call(entry, arguments)
         note(say("call \(entry)", "调用 \(entry)"))
+        try subject.call(entry, arguments)
         return PendingCall(trial: self, subject: subject, entry: entry)
     }
 
     // MARK: Notes
 
-    /// A line on the grader's side of the trace.
-    public func note(_ text: String) {
-        notes.append(TraceLine(at: Double(now() - start) / 1_000_000, side: .grader, text: text))
+    /// A line on the grader's side of the trace. What the grader does is noted before it does it, or with the time when it
+    /// began: what the program makes of it comes after it.
+    ///
+    /// - Parameter time: in nanoseconds, as `now()` counts.
+    public func note(_ text: String, at time: UInt64 = now()) {
+        notes.append(TraceLine(at: Double(time - start) / 1_000_000, side: .grader, text: text))
     }
 
     /// `connection 2`

@@ -15,6 +15,7 @@ struct GradedHost {
         // From here on this is the child: the student's process.
         let control = ControlLine(descriptor: descriptors.control)
         let plan = environment("LAB_FAULT_PLAN") ?? ""
+        if environment("LAB_TAP") == "until-listening" { tap_end_at_listen() }
         guard tap_start(descriptors.tap, plan, hidden, Int32(hidden.count)) == 0 else {
             control.send(.misused("\"\(plan)\" is not a fault plan"))
             exit(3)
@@ -24,7 +25,9 @@ struct GradedHost {
             exit(3)
         }
         setLimits()
-        for name in ["LAB_MEMORY_LIMIT", "LAB_FAULT_PLAN", "LAB_DESCRIPTOR_LIMIT", "LAB_FOLDER"] { unsetenv(name) }
+        for name in ["LAB_MEMORY_LIMIT", "LAB_FAULT_PLAN", "LAB_TAP", "LAB_DESCRIPTOR_LIMIT", "LAB_FOLDER"] {
+            unsetenv(name)
+        }
         reachedTodo = { file, line, step in control.send(.todo(file: file, line: line, step: step)) }
         control.send(.ready)
         let process = getpid()

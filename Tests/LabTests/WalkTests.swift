@@ -38,6 +38,20 @@ final class WalkProcessTests: XCTestCase {
         }
     }
 
+    /// A trap of the lab's own runs no cleanup: only the signal's handler can put the terminal back.
+    func testACrashOfTheLabLeavesACleanTerminal() throws {
+        let (copy, _, _) = try copyAtServer()
+        for number in [SIGILL, SIGABRT, SIGSEGV] {
+            // Swift's backtrace of a signal that somebody sent, and no instruction caused, would let the process live on.
+            let terminal = try start(copy, environment: ["SWIFT_BACKTRACE": "enable=no"])
+            terminal.waitForScreen(containing: "Exercises/03-udp/UppercaseServer.swift")
+            XCTAssertFalse(terminal.isCooked)
+            kill(terminal.process, number)
+            XCTAssertEqual(terminal.ending(within: 60), 128 + number)
+            assertClean(terminal)
+        }
+    }
+
     func testFromTheFirstScreenToPassedBySavingTheFile() throws {
         let (copy, file, reference) = try copyAtServer()
         let terminal = try start(copy)

@@ -20,6 +20,10 @@
    cannot close them, write to them or put another in their place (EBADF). Returns 0, or -1 if the plan is not one. */
 int tap_start(int pipe_descriptor, const char *plan, const int *hidden, int hidden_count);
 
+/* To be called before tap_start: the tap tells of the first listen that succeeds, and of nothing after it, as if it were
+   not there. For measurements. */
+void tap_end_at_listen(void);
+
 /* The lab's own calls in this process, which are not the student's calls. */
 ssize_t tap_host_write(int descriptor, const void *buffer, size_t size);
 int tap_host_socket(int family, int type);

@@ -16,6 +16,9 @@ public final class Terminal: @unchecked Sendable {
         return Size(columns: Int(size.ws_col), rows: Int(size.ws_row))
     }
 
+    /// No style, a cursor, the screen that was there before.
+    private static let farewell = "\u{1b}[?2026l\u{1b}[0m\u{1b}[?25h\u{1b}[?1049l"
+
     private let input: Int32
     private let output: Int32
     private let lock = NSLock()
@@ -40,6 +43,7 @@ public final class Terminal: @unchecked Sendable {
             raw.c_iflag &= ~tcflag_t(ICRNL | IXON | BRKINT | INPCK | ISTRIP)
             raw.c_lflag &= ~tcflag_t(ECHO | ICANON | IEXTEN | ISIG)
             cleanup = cleanup ?? Interrupts.add { [self] in leave() }
+            CrashGuard.arm(input: input, output: output, settings: settings, farewell: Terminal.farewell)
             tcsetattr(input, TCSAFLUSH, &raw)
             put("\u{1b}[?1049h\u{1b}[?25l\u{1b}[2J\u{1b}[H")
         }
@@ -50,7 +54,8 @@ public final class Terminal: @unchecked Sendable {
         lock.withLock {
             guard var settings = saved else { return }
             saved = nil
-            put("\u{1b}[0m\u{1b}[?25h\u{1b}[?1049l")
+            CrashGuard.disarm()
+            put(Terminal.farewell)
             tcsetattr(input, TCSAFLUSH, &settings)
         }
     }
