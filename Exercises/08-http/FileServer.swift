@@ -17,12 +17,13 @@ func fileServer(host: String, port: UInt16, root: String) throws {
     // For each connection:
     // Step 2: receive, feed the decoder, take events out. Each `.end` is a request to answer, in their order; the bytes
     //     behind it belong to the next one. RequestRefused: answer with its status, and close.
-    // Step 3: the file: pathNames(target), and then no symbolic link may lead out of `root`. A folder: its index.html.
+    // Step 3: the file: pathNames(target), and then no symbolic link may lead out of `root`. A folder (`/docs/`): its index.html.
     //     Nothing there: 404. Another method than GET, HEAD, OPTIONS: 405, with Allow.
     // Step 4: the answer: status line, Date, Content-Type, Content-Length, an empty line, the content. HEAD: without the
     //     content. A large file goes out piece by piece. Head and a small content in one send.
     // Step 5: the connection stays open, unless the client said Connection: close, or spoke HTTP/1.0.
-    // Step 6: a client gets `Lesson08.clientTimeout` for a whole head, however it trickles; and to take or send more.
+    // Step 6: a client gets `Lesson08.clientTimeout` for a whole head, however it trickles, and for the next bytes of a
+    //     body; and `Lesson08.answerTimeout` to take more of an answer.
     // Step 7: for those who go on: Last-Modified and If-Modified-Since (304), Range (206, 416).
     todo("step 1: socket, bind, listen")
 }

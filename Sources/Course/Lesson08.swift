@@ -31,9 +31,13 @@ public struct Lesson08: LessonContract {
         self.makeClient = makeClient
     }
 
-    /// How long both servers wait: for a whole head, from the connection or the end of the last request on; for the next
-    /// bytes of a body; for a client to take more of an answer. After that they close the connection.
+    /// How long both servers wait for a whole head, from the connection or from the end of the last answer on, however it
+    /// trickles in; and for the next bytes of a body. Then they close the connection (408 is allowed before, where a request
+    /// has begun).
     public static let clientTimeout: Milliseconds = 3000
+    /// How long they wait for a client to take more of an answer. Longer: a client that reads slowly but steadily takes
+    /// tens of kilobytes at once, then nothing for a while, as seen by `send`.
+    public static let answerTimeout: Milliseconds = 10_000
 
     /// The longest body that the store takes; a longer one is refused with 413.
     public static let bodyLimit = 1 << 20
