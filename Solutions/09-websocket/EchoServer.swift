@@ -1,12 +1,15 @@
 import Course
 import Sockets
 
-/// Runs until the process ends; serves many clients at once.
-///
-/// - Parameter host: a numeric address, IPv4 or IPv6: bind exactly this one.
-/// - Parameter port: in host order; 0 lets the kernel choose.
-/// - Throws: `SocketError` if it cannot listen there. What goes wrong with one client is not thrown.
 func echoServer(host: String, port: UInt16) throws {
-    todo("step 1: make a listening socket")
-
+    let server = try WebSocketServer(host: host, port: port)
+    server.onEvent = { [unowned server] member, event in
+        switch event {
+        case .text(let bytes): server.send(.text, bytes, to: member)
+        case .binary(let bytes): server.send(.binary, bytes, to: member)
+        // A pong that nobody asked for is allowed, and means nothing.
+        default: break
+        }
+    }
+    try server.run()
 }
