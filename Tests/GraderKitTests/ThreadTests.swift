@@ -34,7 +34,11 @@ final class ThreadTests: XCTestCase {
     func testEveryThingIsDoneOnceAndHandedOn() {
         for (count, width) in [(0, 4), (1, 4), (4, 4), (100, 7), (5, 1)] {
             var arrived: [Int: Int] = [:]
-            inParallel(count: count, width: width) { $0 * $0 } arrived: { arrived[$0] = $1 }
+            inParallel(count: count, width: width) {
+                $0 * $0
+            } arrived: {
+                arrived[$0] = $1
+            }
             XCTAssertEqual(arrived, Dictionary(uniqueKeysWithValues: (0..<count).map { ($0, $0 * $0) }))
         }
     }

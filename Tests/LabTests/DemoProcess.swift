@@ -103,7 +103,8 @@ final class DemoProcess {
                     isAtEnd = data.isEmpty
                     condition.broadcast()
                     condition.unlock()
-                    if data.isEmpty { return }
+                    // Foundation keeps a process that has ended, and its pipes with it.
+                    if data.isEmpty { return handle.closeFile() }
                 }
             }
         }
