@@ -1,0 +1,29 @@
+import Course
+
+/// `name=Ada+Lovelace&city=%E5%8C%97%E4%BA%AC`: what a browser sends for a form. A space is `+` here, not `%20`: this is
+/// not the escaping of URLs, though it looks like it (WHATWG URL, "application/x-www-form-urlencoded serializing").
+func formBody(_ entries: [HTTPField]) -> [UInt8] {
+    let pairs = entries.map { formEncoded($0.name) + "=" + formEncoded($0.value) }
+    return Array(pairs.joined(separator: "&").utf8)
+}
+
+private func formEncoded(_ text: String) -> String {
+    // Byte by byte, so that a character of three bytes becomes three escapes.
+    text.utf8.reduce(into: "") { result, byte in
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "*"), UInt8(ascii: "-"), UInt8(ascii: "."),
+            UInt8(ascii: "_"):
+            result.unicodeScalars.append(Unicode.Scalar(byte))
+        case UInt8(ascii: " "): result += "+"
+        // Among them `&`, `=`, `+` and `%`, which would be read as something else.
+        default: result += percentEncoded(byte)
+        }
+    }
+}
+
+/// `%E5`: two digits, in upper case.
+func percentEncoded(_ byte: UInt8) -> String {
+    let digits = Array("0123456789ABCDEF")
+    return "%" + String([digits[Int(byte >> 4)], digits[Int(byte & 15)]])
+}
