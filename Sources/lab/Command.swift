@@ -54,6 +54,7 @@ let commandGroups: [(title: Text, commands: [Command])] = [
         [
             .new,
             .lint,
+            .mistakes,
             .soak,
         ]
     ),
@@ -63,7 +64,7 @@ let commandGroups: [(title: Text, commands: [Command])] = [
             .doctor,
             .bench,
             .help,
-            .soakRun,
+            .judge,
         ]
     ),
 ]

@@ -22,6 +22,8 @@ public struct Checker: Sendable {
     public var seed: UInt64
     /// Checks at a time.
     public var width = 4
+    /// Grade this program instead of both.
+    public var program: Program?
 
     public init(workspace: Workspace, reference: Bool, seed: UInt64) {
         self.workspace = workspace
@@ -59,7 +61,7 @@ public struct Checker: Sendable {
         let checks = try graderChecks(of: selection)
         let ordered = checks.filter { first.contains($0.id) } + checks.filter { !first.contains($0.id) }
         let points = Dictionary(selection.checks.map { ($0.id, $0.points) }, uniquingKeysWith: { one, _ in one })
-        let judge = Judge(seed: seed, program: try program())
+        let judge = Judge(seed: seed, program: judged)
         stage(.judging(done: 0, of: ordered.count))
         var done = 0
         let report = { (verdict: Verdict) in
@@ -70,7 +72,8 @@ public struct Checker: Sendable {
         judge.judge(ordered, of: lesson.slug, points: points, width: width, report: report, began: began)
     }
 
-    private func program() throws(CommandError) -> @Sendable (String) -> Program {
+    private var judged: @Sendable (String) -> Program {
+        if let program { return { _ in program } }
         if reference {
             let products = Program.products
             return { .solution($0, products: products) }

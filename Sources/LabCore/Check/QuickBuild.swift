@@ -66,8 +66,11 @@ struct QuickBuild {
         return hash
     }
 
+    /// Nil if SwiftPM has not planned this lesson, or other files of it.
+    var plan: Plan? { Plan(workspace, lesson) }
+
     /// The two commands, as SwiftPM wrote them down.
-    private struct Plan {
+    struct Plan {
         var compile: [String]
         var link: [String]
 

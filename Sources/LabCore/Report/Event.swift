@@ -12,7 +12,7 @@ public enum Event: Sendable {
 }
 
 extension Event {
-    private struct Line<Body: Encodable>: Encodable {
+    fileprivate struct Line<Body: Encodable>: Encodable {
         var event: String
         var body: Body
         enum CodingKeys: CodingKey { case event }
@@ -58,4 +58,11 @@ extension Event {
             return String(decoding: try encoder.encode(Line(event: "summary", body: summary)), as: UTF8.self)
         }
     }
+}
+
+/// `{"event":"…", …}`: an object with its event beside its own fields.
+public func jsonLine(event: String, _ body: some Encodable) throws -> String {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    return String(decoding: try encoder.encode(Event.Line(event: event, body: body)), as: UTF8.self)
 }

@@ -1,7 +1,7 @@
 // The graders again and again: does a check ever fail a program that is right? Each run is a process of its own
-// (`lab soak-run`), so that one that hangs or dies is seen from outside, looked at, and ended.
+// (`lab judge`), so that one that hangs or dies is seen from outside, looked at, and ended.
 //
-// Owns the queue of runs and what they came to. `SoakRun` is one of them; `Burners` keep the cores busy.
+// Owns the queue of runs and what they came to. `GraderProcess` is one of them; `Burners` keep the cores busy.
 import Course
 import Foundation
 import GraderKit
@@ -11,18 +11,7 @@ import Synchronization
 public struct SoakConditions: Codable, Equatable, Sendable {
     /// Threads that do nothing but compute, one a core, all the time.
     public var load = false
-    /// The most descriptors that the grader may have open; nil: as many as here.
-    public var descriptors: Int?
-    /// The grader and its programs give way to everybody else: 1 to 19, as in nice(1); nil: as here.
-    public var nice: Int?
-    /// The only version of IP on the host that the graders see; nil: the machine's own network.
-    public var network: Network?
-
-    /// A network namespace (network_namespaces(7)) with nothing but a loopback interface in it.
-    public enum Network: String, Codable, Sendable {
-        case ipv4Only = "ipv4-only"
-        case ipv6Only = "ipv6-only"
-    }
+    public var grader = GraderConditions()
 
     public init() {}
 }
@@ -43,6 +32,7 @@ public final class Soak: Sendable {
 
     private struct State {
         var finished = 0
+        /// A run that ends early was ended by us.
         var isStopping = false
         var counts: [SoakResult.Key: SoakResult.Count] = [:]
         var troubles: [SoakResult.Trouble] = []
@@ -104,17 +94,17 @@ public final class Soak: Sendable {
 
     private var failures: Int { state.withLock { $0.troubles.count } }
 
-    /// From now on a run that ends early was ended by us.
-    func stopping() { state.withLock { $0.isStopping = true } }
-
     /// All lessons once, then all of them again: what is wrong in any shows early.
     private func one(_ index: Int) -> [SoakResult.Trouble] {
         guard state.withLock({ !$0.isStopping && $0.error == nil }) else { return [] }
         let (round, selection) = (index / selections.count + 1, selections[index % selections.count])
         let seed = UInt64.random(in: 1..<1_000_000)
-        let outcome: SoakRun.Outcome
+        let outcome: GraderProcess.Outcome
         do throws(CommandError) {
-            outcome = try SoakRun(soak: self, selection: selection, seed: seed).run()
+            outcome = try GraderProcess(
+                lab: executable, lesson: selection.lesson, checks: selection.checks.map(\.id), seed: seed,
+                conditions: conditions.grader, patience: patience
+            ).run(interrupted: { [self] in state.withLock { $0.isStopping = true } })
         } catch {
             state.withLock { $0.error = $0.error ?? error }
             return []
@@ -147,7 +137,7 @@ public final class Soak: Sendable {
     }
 
     /// Writes down all that is known of a failure.
-    private func keep(_ trouble: SoakResult.Trouble, _ verdict: Verdict?, _ outcome: SoakRun.Outcome) -> String? {
+    private func keep(_ trouble: SoakResult.Trouble, _ verdict: Verdict?, _ outcome: GraderProcess.Outcome) -> String? {
         let name =
             [trouble.lesson, trouble.check, "run\(trouble.run)"].filter { !$0.isEmpty }.joined(separator: "-") + ".txt"
         let seed = "--seed \(trouble.seed)"

@@ -25,7 +25,7 @@ public struct SoakResult: Sendable {
 
         public var isTrouble: Bool { ![.passed, .skipped, .notRun].contains(self) }
 
-        init(_ verdict: Verdict?, began: Bool, _ run: SoakRun.Ending) {
+        init(_ verdict: Verdict?, began: Bool, _ run: GraderProcess.Ending) {
             switch verdict?.status {
             case .passed?: self = .passed
             case .skipped?: self = .skipped

@@ -41,59 +41,6 @@ extension Command {
         ],
         words: 0...99
     ) { invocation in try SoakCommand(invocation).run() }
-
-    /// One run, for `lab soak`: verdicts as JSON lines, and a line when a check begins.
-    static let soakRun = Command(
-        name: "soak-run",
-        usage: ["LESSON CHECK..."],
-        summary: Text(en: "one run of lab soak", zh: "lab soak 的一次运行"),
-        options: [
-            OptionSpecification("--seed", value: "N", "random data", "随机数据"),
-            OptionSpecification("--descriptors", value: "N", "at most so many descriptors", "最多几个描述符"),
-            OptionSpecification("--priority", value: "N", "as in nice(1)", "同 nice(1)"),
-        ],
-        words: 1...999,
-        isHidden: true
-    ) { invocation in
-        if let descriptors = try invocation.count("--descriptors") {
-            guard limitDescriptors(to: descriptors) == 0 else {
-                let code = errno
-                throw CommandError.failure("setrlimit: \(errorText(code))")
-            }
-        }
-        if let priority = try invocation.count("--priority") {
-            errno = 0
-            if nice(Int32(priority)) == -1 && errno != 0 {
-                let code = errno
-                throw CommandError.failure("nice: \(errorText(code))")
-            }
-        }
-        let (workspace, _, lesson) = try invocation.lesson()
-        let selection = try lesson.select(Array(invocation.words.dropFirst()))
-        let removeTemporaries = TemporaryFolder.install()
-        defer { removeTemporaries() }
-        let seed = try invocation.seed() ?? Judge.environmentSeed
-        // Checks begin on threads of their own; a line longer than the pipe's buffer must not be broken up by another.
-        let line = NSLock()
-        let console = invocation.console
-        var summary = Summary(seed: seed)
-        var trouble: (any Error)?
-        try Checker(workspace: workspace, reference: true, seed: seed).run(
-            selection,
-            began: { id in
-                guard let text = try? JSONEncoder().encode(CheckBegan(check: id)) else { return }
-                line.withLock { console.print(String(decoding: text, as: UTF8.self)) }
-            }
-        ) { event in
-            do {
-                let text = try event.json()
-                line.withLock { console.print(text) }
-            } catch { trouble = error }
-            if case .verdict(let verdict) = event { summary.count(verdict, of: nil) }
-        }
-        if let trouble { throw trouble }
-        return summary.exit
-    }
 }
 
 extension Invocation {
@@ -122,21 +69,21 @@ private struct SoakCommand {
         }
         var conditions = SoakConditions()
         conditions.load = invocation.has("--load")
-        conditions.descriptors = invocation.has("--low-descriptors") ? 256 : nil
-        conditions.nice = invocation.has("--nice") ? 10 : nil
+        conditions.grader.descriptors = invocation.has("--low-descriptors") ? 256 : nil
+        conditions.grader.nice = invocation.has("--nice") ? 10 : nil
         switch (invocation.has("--ipv4-only"), invocation.has("--ipv6-only")) {
         case (true, true):
             throw CommandError.usage(
                 say("--ipv4-only or --ipv6-only, not both.", "--ipv4-only 和 --ipv6-only 只能用一个。"))
-        case (true, false): conditions.network = .ipv4Only
-        case (false, true): conditions.network = .ipv6Only
-        case (false, false): conditions.network = nil
+        case (true, false): conditions.grader.network = .ipv4Only
+        case (false, true): conditions.grader.network = .ipv6Only
+        case (false, false): conditions.grader.network = nil
         }
-        if conditions.network != nil, let missing = ["unshare", "ip"].first(where: { which($0) == nil }) {
+        if conditions.grader.network != nil, let missing = ["unshare", "ip"].first(where: { which($0) == nil }) {
             throw CommandError.failure(
                 say("\(missing) is not installed; this option needs it.", "没有安装 \(missing)，这个选项要用到它。"))
         }
-        if conditions.nice != nil, ProcessInfo.processInfo.environment["LAB_TIME_SCALE"] == nil {
+        if conditions.grader.nice != nil, ProcessInfo.processInfo.environment["LAB_TIME_SCALE"] == nil {
             setenv("LAB_TIME_SCALE", "4", 1)
         }
         let clock = DateFormatter()
@@ -191,7 +138,7 @@ private struct SoakCommand {
     }
 
     private func show(_ trouble: SoakResult.Trouble) {
-        if invocation.has("--json") { return showJSON(SoakLine(event: "failure", body: trouble)) }
+        if invocation.has("--json") { return showJSON("failure", trouble) }
         let name = "\(trouble.lesson.prefix(2)) \(trouble.check.isEmpty ? say("the run", "整次运行") : trouble.check)"
         invocation.console.print(
             StyledText("✘ ", .bad) + StyledText(name, .strong)
@@ -206,7 +153,7 @@ private struct SoakCommand {
             let report = SoakReport(
                 runs: soak.runs, interrupted: wasInterrupted, conditions: result.conditions,
                 seconds: Date().timeIntervalSince(began), failures: result.troubles.count, checks: rates)
-            return showJSON(SoakLine(event: "soak", body: report))
+            return showJSON("soak", report)
         }
         let failing = rates.filter { $0.failures > 0 }
         let names = rates.map { displayWidth($0.check) }.max() ?? 0
@@ -250,10 +197,8 @@ private struct SoakCommand {
         return "\(hundredths / 100).\(hundredths % 100 < 10 ? "0" : "")\(hundredths % 100) %"
     }
 
-    private func showJSON(_ line: some Encodable) {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        do { invocation.console.print(String(decoding: try encoder.encode(line), as: UTF8.self)) } catch {
+    private func showJSON(_ event: String, _ body: some Encodable) {
+        do { invocation.console.print(try jsonLine(event: event, body)) } catch {
             invocation.console.complain("\(error)")
         }
     }
@@ -289,17 +234,4 @@ private struct SoakReport: Encodable {
     var seconds: Double
     var failures: Int
     var checks: [SoakRate]
-}
-
-/// One line of output with its `event` beside the rest.
-private struct SoakLine<Body: Encodable>: Encodable {
-    var event: String
-    var body: Body
-    enum CodingKeys: CodingKey { case event }
-
-    func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encode(event, forKey: .event)
-        try body.encode(to: encoder)
-    }
 }

@@ -1,0 +1,160 @@
+// Grades the bank of mistakes: what graders say of each program, against what they must say.
+import Course
+import Foundation
+import GraderKit
+import Synchronization
+
+/// What came of one program.
+public struct BankVerdict: Codable, Sendable {
+    public var lesson: String
+    public var name: String
+    public var isRight: Bool
+    /// Every check that must fail failed; of a right program: none did.
+    public var isCaught = false
+    /// … and gave the cause that it must.
+    public var isNamed = false
+    /// What is wrong, a sentence each; empty if graders said what they must.
+    public var problems: [String] = []
+    /// The checks that failed, with the causes that they gave.
+    public var failed: [String: String?] = [:]
+    public var seconds = 0.0
+
+    public var isGood: Bool { problems.isEmpty }
+}
+
+public struct BankRun: Sendable {
+    let workspace: Workspace
+    let catalogue: Catalogue
+    /// `lab`.
+    let lab: String
+    let seed: UInt64
+    /// Programs at a time.
+    let jobs: Int
+    /// Where programs are built, and reports are left.
+    let folder: URL
+
+    public init(
+        _ workspace: Workspace, _ catalogue: Catalogue, lab: String, seed: UInt64, jobs: Int
+    ) {
+        self.workspace = workspace
+        self.catalogue = catalogue
+        self.lab = lab
+        self.seed = seed
+        self.jobs = jobs
+        folder = workspace.state.appendingPathComponent("mistakes")
+    }
+
+    /// Grades these programs, all of one lesson.
+    ///
+    /// - Parameter stage: called, from any thread, with what is going on.
+    /// - Parameter report: called, from this thread, with each program's verdict as it comes.
+    public func run(
+        _ programs: [BankProgram], of lesson: Catalogue.Lesson, stage: @escaping @Sendable (String) -> Void,
+        report: (BankProgram, BankVerdict) -> Void
+    ) throws(CommandError) {
+        stage(say("\(lesson.slug): building", "\(lesson.slug)：编译"))
+        let builder = try ProgramBuilder(workspace, lesson, in: folder.appendingPathComponent(lesson.slug))
+        let trouble = Mutex<CommandError?>(nil)
+        var done = 0
+        inParallel(count: programs.count, width: jobs) { index -> BankVerdict? in
+            guard trouble.withLock({ $0 == nil }) else { return nil }
+            do throws(CommandError) { return try grade(programs[index], builder) } catch {
+                trouble.withLock { $0 = $0 ?? error }
+                return nil
+            }
+        } arrived: { index, verdict in
+            done += 1
+            stage(
+                say(
+                    "\(lesson.slug): \(done) of \(programs.count) programs",
+                    "\(lesson.slug)：已完成 \(done)/\(programs.count) 个程序"))
+            if let verdict { report(programs[index], verdict) }
+        }
+        if let error = trouble.withLock({ $0 }) { throw error }
+    }
+
+    private func grade(_ program: BankProgram, _ builder: ProgramBuilder) throws(CommandError) -> BankVerdict {
+        let began = Date()
+        var verdict = BankVerdict(lesson: program.lesson.slug, name: program.name, isRight: program.isRight)
+        defer { verdict.seconds = Date().timeIntervalSince(began) }
+        switch try builder.build(program.name, files: program.files) {
+        case .broken(let output):
+            verdict.problems = [say("does not compile:", "编译不通过：") + "\n" + output]
+        case .built(let executable):
+            let outcome = try GraderProcess(
+                lab: lab, lesson: program.lesson, checks: program.lesson.checks.map(\.id), seed: seed,
+                program: executable, width: 6, patience: 120
+            ).run()
+            judge(program, outcome, &verdict)
+            try keep(program, outcome, verdict, builder)
+        }
+        return verdict
+    }
+
+    private func judge(_ program: BankProgram, _ outcome: GraderProcess.Outcome, _ verdict: inout BankVerdict) {
+        for check in program.lesson.checks.map(\.id) {
+            switch outcome.verdicts[check]?.status {
+            case .failed?: verdict.failed[check] = .some(outcome.verdicts[check]?.report?.cause)
+            case .passed?, .skipped?: break
+            case .notStarted?: verdict.problems.append(say("\(check): not started", "\(check)：还没开始"))
+            case .labError?:
+                let reason = outcome.verdicts[check]?.reason ?? ""
+                verdict.problems.append(say("\(check): lab error: \(reason)", "\(check)：实验环境出错：\(reason)"))
+            case nil:
+                verdict.problems.append(
+                    say("\(check): no verdict, the grader \(outcome.ending.text)", "\(check)：没有结果，评测程序异常"))
+            }
+        }
+        guard case .wrong(let mistake) = program.kind else {
+            let failed = program.lesson.checks.map(\.id).filter { verdict.failed.keys.contains($0) }
+            verdict.problems += failed.map { say("\($0): failed, though it is right", "\($0)：程序是对的，却没通过") }
+            verdict.isCaught = failed.isEmpty
+            verdict.isNamed = failed.isEmpty
+            return
+        }
+        verdict.isCaught = true
+        verdict.isNamed = true
+        for check in mistake.fails {
+            guard let cause = verdict.failed[check] else {
+                // What this machine cannot check, it cannot catch.
+                if outcome.verdicts[check]?.status == .skipped { continue }
+                verdict.isCaught = false
+                verdict.isNamed = false
+                verdict.problems.append(say("\(check): escaped", "\(check)：漏过"))
+                continue
+            }
+            let wanted = mistake.causes[check]
+            if cause != wanted {
+                verdict.isNamed = false
+                verdict.problems.append(
+                    say(
+                        "\(check): named \(cause ?? "nothing"), not \(wanted ?? "")",
+                        "\(check)：原因报成 \(cause ?? "无")，应为 \(wanted ?? "")"))
+            }
+        }
+        let allowed = mistake.may.union(mistake.fails)
+        for check in program.lesson.checks.map(\.id) where verdict.failed.keys.contains(check) {
+            guard !allowed.contains(check) else { continue }
+            let cause = verdict.failed[check].flatMap { $0 } ?? "–"
+            verdict.problems.append(
+                say("\(check): failed (\(cause)), and should pass", "\(check)：不该失败（\(cause)）"))
+        }
+    }
+
+    /// All failures as the student would see them, beside the program.
+    private func keep(
+        _ program: BankProgram, _ outcome: GraderProcess.Outcome, _ verdict: BankVerdict, _ builder: ProgramBuilder
+    ) throws(CommandError) {
+        let place = builder.place(of: program.name)
+        let text = VerdictText(catalogue: catalogue, workspace: place, width: 80)
+        var lines: [String] = verdict.problems + [""]
+        for check in program.lesson.checks {
+            guard let found = outcome.verdicts[check.id], found.status != .passed else { continue }
+            lines += text.lines(found).map(\.plain) + [""]
+        }
+        if let autopsy = outcome.autopsy { lines += [autopsy, ""] }
+        if !outcome.errors.isEmpty { lines += [outcome.errors] }
+        try writeAtomically(
+            Data(lines.joined(separator: "\n").utf8), to: place.root.appendingPathComponent("report.txt"))
+    }
+}
