@@ -16,10 +16,16 @@ struct Connection {
     private(set) var state = State.handshake
     private(set) var output = Output()
     private let allowedOrigins: [String]?
+    private let page: [UInt8]?
     private var request: [UInt8] = []
-    private var decoder = FrameDecoder(role: .server, limit: Lesson09.messageLimit)
+    private var decoder: FrameDecoder
 
-    init(allowedOrigins: [String]?) { self.allowedOrigins = allowedOrigins }
+    /// - Parameter page: the answer to a request that asks for no WebSocket; nil: 426.
+    init(allowedOrigins: [String]? = nil, messageLimit: Int = Lesson09.messageLimit, page: [UInt8]? = nil) {
+        self.allowedOrigins = allowedOrigins
+        self.page = page
+        decoder = FrameDecoder(role: .server, limit: messageLimit)
+    }
 
     /// Takes what came from the peer. Then ask for events until there are none.
     mutating func feed(_ bytes: [UInt8]) {
@@ -35,8 +41,8 @@ struct Connection {
             // Who does not wait for our answer has sent frames already.
             decoder.feed(Array(request[length...]))
             request = []
-        case .refused(_, let response):
-            output.append(response)
+        case .refused(let status, let response):
+            output.append(status == 426 ? page ?? response : response)
             state = .finished
             request = []
         }
@@ -67,6 +73,12 @@ struct Connection {
     mutating func send(_ opcode: Opcode, _ payload: [UInt8]) {
         guard state == .open else { return }
         output.append(encodeFrame(opcode, payload))
+    }
+
+    /// The same for a frame that is encoded already: one for many.
+    mutating func send(frame: [UInt8]) {
+        guard state == .open else { return }
+        output.append(frame)
     }
 
     /// Says close, and goes on receiving until the peer says so, too.

@@ -15,10 +15,15 @@ final class Member {
     fileprivate var isBroken = false
     fileprivate var isDue = false
 
-    fileprivate init(_ descriptor: Int32, allowedOrigins: [String]?) {
+    fileprivate init(_ descriptor: Int32, _ connection: Connection) {
         self.descriptor = descriptor
-        connection = Connection(allowedOrigins: allowedOrigins)
+        self.connection = connection
     }
+
+    /// The handshake is done, and nobody has said close.
+    var isOpen: Bool { connection.state == .open }
+    /// What waits for the kernel to take it.
+    var pending: Int { connection.output.count }
 
     /// From a client that does not read its answers nothing more is read: its own send has to wait then. At most one
     /// message, and what a receive brought, is kept for it.
@@ -33,11 +38,18 @@ final class Member {
 final class WebSocketServer {
     /// A text, a binary message or a pong of a member whose handshake is done.
     var onEvent: (Member, WebSocketEvent) -> Void = { _, _ in }
+    /// The handshake of a member is done.
+    var onOpen: (Member) -> Void = { _ in }
+    /// Called once when `nextTime` has come; what it sets `nextTime` to is waited for next.
+    var onTime: () -> Void = {}
+    /// As `monotonicMilliseconds` counts; nil: never.
+    var nextTime: Milliseconds?
     private(set) var members: [Int32: Member] = [:]
 
     private let listener: Int32
     private var poller: Poller
-    private let allowedOrigins: [String]?
+    /// What every member begins with.
+    private let newConnection: Connection
     private var touched: [Member] = []
     private var hasRoom = true
     /// Who was told to close, and until when it may take its time; in the order of time.
@@ -47,7 +59,8 @@ final class WebSocketServer {
     /// How long a peer may take to close when we have.
     private static let patience: Milliseconds = 2000
 
-    init(host: String, port: UInt16, allowedOrigins: [String]? = nil) throws {
+    init(host: String, port: UInt16, connection: Connection = Connection()) throws {
+        newConnection = connection
         listener = try makeListener(host: host, port: port)
         do {
             poller = try Poller()
@@ -56,7 +69,6 @@ final class WebSocketServer {
             Sockets.close(listener)
             throw error
         }
-        self.allowedOrigins = allowedOrigins
     }
 
     deinit {
@@ -74,6 +86,17 @@ final class WebSocketServer {
     func send(_ opcode: Opcode, _ payload: [UInt8], to member: Member) {
         member.connection.send(opcode, payload)
         touch(member)
+    }
+
+    /// - Parameter frame: encoded already: one for many.
+    func send(frame: [UInt8], to member: Member) {
+        member.connection.send(frame: frame)
+        touch(member)
+    }
+
+    /// Sends at once what the kernel takes, and does not wait for the end of the round.
+    func flush(_ member: Member) {
+        if member.wantsToSend && !member.isBroken { send(to: member) }
     }
 
     func close(_ member: Member, code: UInt16, reason: String) {
@@ -94,6 +117,10 @@ final class WebSocketServer {
             }
         }
         endOverdue()
+        if let time = nextTime, time <= monotonicMilliseconds() {
+            nextTime = nil
+            onTime()
+        }
         for member in touched {
             member.isTouched = false
             try settle(member)
@@ -124,7 +151,9 @@ final class WebSocketServer {
         }
         // When all is said, what still comes is only taken off the wire.
         guard member.connection.state != .finished else { return }
+        let wasOpen = member.isOpen
         member.connection.feed(Array(buffer[..<count]))
+        if !wasOpen && member.isOpen { onOpen(member) }
         while let event = member.connection.nextEvent() { onEvent(member, event) }
     }
 
@@ -160,6 +189,7 @@ final class WebSocketServer {
     }
 
     func remove(_ member: Member) {
+        guard members[member.descriptor] === member else { return }
         members[member.descriptor] = nil
         Sockets.close(member.descriptor)
     }
@@ -173,7 +203,8 @@ final class WebSocketServer {
     }
 
     private var untilNextIsDue: Int? {
-        let wait = ending.first.map { max(0, $0.deadline - monotonicMilliseconds()) }
+        let next = [ending.first?.deadline, nextTime].compactMap { $0 }.min()
+        let wait = next.map { max(0, $0 - monotonicMilliseconds()) }
         // Without room for another client the listener is not watched: it is tried again when one has left, or soon.
         return hasRoom ? wait : min(wait ?? 100, 100)
     }
@@ -193,7 +224,7 @@ final class WebSocketServer {
             switch try acceptClient(listener) {
             case .client(let descriptor):
                 try poller.add(descriptor, .init(reading: true, writing: false))
-                members[descriptor] = Member(descriptor, allowedOrigins: allowedOrigins)
+                members[descriptor] = Member(descriptor, newConnection)
             case .nobody: return try setRoom(true)
             case .noRoom: return try setRoom(false)
             }

@@ -64,6 +64,8 @@ public struct Lesson09: LessonContract {
     public static let headLimit = 16_384
     /// What the servers and the client of this lesson take as one message: 64 MiB.
     public static let messageLimit = 64 << 20
+    /// How long a client waits for the server's part of closing.
+    public static let closePatience: Milliseconds = 2000
 
     public var entries: [Entry] {
         [
@@ -105,7 +107,15 @@ public struct Lesson09: LessonContract {
                 let client = try openClient(try a.string(0), UInt16(try a.int(1)), request)
                 return try converse(client, try a.list(5))
             },
-            .server("chat-server") { host, port in try chatServer(host, port, ChatRules()) },
+            .server("chat-server") { host, port in try chatServer(host, port, ChatRules(page: ChatRules.smallPage)) },
+            // Host, port, origins, and a page: for a room that others than graders visit. Does not return.
+            .function("chat-room") { a in
+                let origins = try a.list(2)
+                let rules = ChatRules(
+                    allowedOrigins: try origins.indices.map { try origins.string($0) }, page: try a.bytes(3))
+                try chatServer(try a.string(0), UInt16(try a.int(1)), rules)
+                return .none
+            },
             .server("chat-server-to-all") { host, port in try chatServer(host, port, ChatRules(echoesToSender: true)) },
             .server("heartbeat-server") { host, port in try heartbeatServer(host, port, Heartbeat()) },
         ]
@@ -234,7 +244,7 @@ public protocol WebSocketClient: AnyObject {
     func send(_ opcode: Opcode, _ payload: [UInt8]) throws
 
     /// Waits for what comes next: `.text`, `.binary`, `.pong`, or `.close`. Pings are answered meanwhile, and not returned.
-    /// A close is answered, too; then the descriptor is closed, and nothing more is received.
+    /// A close is answered, too; then the descriptor is closed, and nothing more is received or sent.
     ///
     /// - Throws: `WebSocketError` after the server was told so (1002, 1007, 1009) and the descriptor closed;
     ///   `SocketError` if the connection breaks, `ECONNRESET` too if it ends without a close frame.
@@ -243,6 +253,8 @@ public protocol WebSocketClient: AnyObject {
     /// Sends a close frame, waits for the server's (what comes before that is thrown away), and closes the descriptor.
     ///
     /// - Returns: the server's answer.
+    /// - Throws: `SocketError` `ETIMEDOUT` if there is none within `Lesson09.closePatience`; as `receive`, otherwise. The
+    ///   descriptor is closed all the same.
     @discardableResult
     func close(code: UInt16, reason: String) throws -> WebSocketEvent
 }
@@ -252,24 +264,36 @@ public struct ChatRules: Equatable, Sendable {
     public var echoesToSender: Bool
     /// A member for whom more bytes than this wait, because it does not read, is dropped.
     public var queueLimit: Int
+    /// A longer message closes its sender's connection (1009): in a room of hundreds it is kept for each of them.
+    public var messageLimit: Int
     /// See `Lesson09.serverHandshake`.
     public var allowedOrigins: [String]?
+    /// A whole HTTP response, sent in place of the 426 to who asks for no WebSocket: the page of the chat. Nil: none.
+    public var page: [UInt8]?
 
     public init(
-        echoesToSender: Bool = false, queueLimit: Int = 1 << 20,
-        allowedOrigins: [String]? = ["http://localhost:8765", "http://127.0.0.1:8765"]
+        echoesToSender: Bool = false, queueLimit: Int = 1 << 20, messageLimit: Int = 65_536,
+        allowedOrigins: [String]? = ["http://localhost:8765", "http://127.0.0.1:8765"], page: [UInt8]? = nil
     ) {
         self.echoesToSender = echoesToSender
         self.queueLimit = queueLimit
+        self.messageLimit = messageLimit
         self.allowedOrigins = allowedOrigins
+        self.page = page
     }
+
+    /// What graders and the command line give `chatServer` as its page.
+    public static let smallPage = Array(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\nConnection: close\r\n\r\nthe chat page"
+            .utf8)
 }
 
 /// When a server asks "are you still there?", and for how long it waits for the answer.
 public struct Heartbeat: Equatable, Sendable {
-    /// Between two pings to one client.
+    /// From the handshake to the first ping, and between two pings to one client.
     public var interval: Milliseconds
-    /// From a ping to its pong; a client that takes longer is dropped.
+    /// From a ping to its pong; a client that takes longer is dropped. Longer than `interval`, so several pings may be on
+    /// their way: the pong to a later one answers those before it, too (RFC 6455, section 5.5.3).
     public var timeout: Milliseconds
 
     public init(interval: Milliseconds = 500, timeout: Milliseconds = 1500) {
