@@ -17,7 +17,8 @@ func fileServer(host: String, port: UInt16, root: String) throws {
     // For each connection:
     // Step 2: receive, feed the decoder, take events out. Each `.end` is a request to answer, in their order; the bytes
     //     behind it belong to the next one. RequestRefused: answer with its status, and close.
-    // Step 3: the file: pathNames(target), and then no symbolic link may lead out of `root`. A folder (`/docs/`): its index.html.
+    // Step 3: the file: pathNames(target), and then no symbolic link may lead out of `root`. A folder (`/docs/`): its
+    //     index.html.
     //     Nothing there: 404. Another method than GET, HEAD, OPTIONS: 405, with Allow.
     // Step 4: the answer: status line, Date, Content-Type, Content-Length, an empty line, the content. HEAD: without the
     //     content. A large file goes out piece by piece. Head and a small content in one send.

@@ -19,7 +19,7 @@ func storeServer(host: String, port: UInt16) throws {
     // Step 1: the connection is the same as in file-server. Can both use one function, given what answers a request?
     // Step 2: what do several threads do to a Dictionary? Protect it.
     // Step 3: PUT, GET, HEAD, DELETE.
-    // Step 4: POST makes a new name below the target, one that was never used before.
+    // Step 4: POST makes a new name below the target, where nothing is, and never the same one twice.
     // Step 5: OPTIONS, 404, 405, 413, 507.
     todo("step 1: socket, bind, listen")
 }

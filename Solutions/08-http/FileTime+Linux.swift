@@ -1,0 +1,6 @@
+#if os(Linux)
+import Sockets
+
+/// When a file's content was last changed, in seconds since 1970 (stat(2)).
+func modificationTime(_ status: stat) -> Int { Int(status.st_mtim.tv_sec) }
+#endif
