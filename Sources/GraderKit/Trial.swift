@@ -167,9 +167,11 @@ public struct Server {
     /// A TCP client that is connected to it.
     ///
     /// - Parameter smallBuffers: the server's send has to wait after about 100 KB that the client does not read.
-    public func connect(smallBuffers: Bool = false) throws -> StreamPeer {
-        try StreamPeer.connect(
-            to: try address(for: SOCK_STREAM), smallBuffers: smallBuffers, name: trial.nextConnectionName(),
+    /// - Parameter network: what is between the client and the server.
+    public func connect(smallBuffers: Bool = false, through network: StreamNetwork? = nil) throws -> StreamPeer {
+        let direct = try address(for: SOCK_STREAM)
+        return try StreamPeer.connect(
+            to: network?.address ?? direct, smallBuffers: smallBuffers, name: trial.nextConnectionName(),
             trial: trial, subject: subject)
     }
 

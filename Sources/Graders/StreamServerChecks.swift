@@ -55,6 +55,7 @@ public func streamServerChecks(_ entry: String, prefix: String, exchange: Exchan
     return [
         checks.address, checks.ipv6, checks.taken, checks.restart, checks.backlog, checks.halfClose, checks.silent,
         checks.reset, checks.vanish, checks.descriptors, checks.idle, checks.eintr, checks.aborted, checks.short,
+        checks.badNetwork,
     ]
 }
 
@@ -238,6 +239,33 @@ private struct StreamServerChecks {
             try exchange.visit(server)
         }
     }
+
+    /// Some connections are cut within the first question or answer; all others are served as on a good day.
+    var badNetwork: Check {
+        check("bad-network", suspects: [.clientEndedServer, .leftOpen]) { [entry, exchange] trial in
+            let server = try trial.serve(entry)
+            let weather = StreamNetwork.Weather(
+                halfClosed: 25, reset: 25, after: 0...exchange.question.count, slice: 1...7)
+            let network = try StreamNetwork(to: server.address, weather: weather, seed: trial.random.next())
+            defer { network.close() }
+            for number in 1...20 {
+                let client = try server.connect(through: network)
+                switch network.fate(of: number) {
+                case .whole:
+                    try exchange.run(client)
+                    try exchange.run(client)
+                    client.halfClose()
+                    try client.expectEnd()
+                case let fate:
+                    trial.note(fate.text)
+                    client.askInVain(exchange.question)
+                    try client.expectOver()
+                }
+                client.close()
+            }
+            try exchange.visit(server)
+        }
+    }
 }
 
 /// How many clients must find room in the queue of a server that is busy.
@@ -265,6 +293,43 @@ extension Trial {
     func hasLoopback(_ host: String) -> Bool {
         do { try needsLoopback(host) } catch { return false }
         return true
+    }
+}
+
+extension StreamNetwork.Fate {
+    fileprivate var text: String {
+        switch self {
+        case .whole: say("the network: all arrives", "网络：全部送达")
+        case .halfClosed(.toServer, let count):
+            say("the network: the server sees the end after \(byteCount(count))", "网络：服务器在 \(byteCount(count))后看到流结束")
+        case .halfClosed(.toClient, let count):
+            say("the network: the client sees the end after \(byteCount(count))", "网络：客户端在 \(byteCount(count))后看到流结束")
+        case .reset(.toServer, let count):
+            say("the network: a reset after \(byteCount(count)) to the server", "网络：发往服务器 \(byteCount(count))后重置")
+        case .reset(.toClient, let count):
+            say("the network: a reset after \(byteCount(count)) to the client", "网络：发往客户端 \(byteCount(count))后重置")
+        }
+    }
+}
+
+extension StreamPeer {
+    /// Asks, and has no more to say; the connection may break meanwhile.
+    fileprivate func askInVain(_ question: [UInt8]) {
+        _ = question.withUnsafeBytes { Sockets.send(descriptor, $0.baseAddress, $0.count, MSG_NOSIGNAL) }
+        halfClose()
+    }
+
+    /// The connection ends, in whatever way, after whatever bytes.
+    fileprivate func expectOver() throws {
+        let sentence = say("\(name) is over, since the network cut it", "网络切断了\(name)，连接随之结束")
+        let deadline = Deadline()
+        while true {
+            switch try receive(1 << 16, until: deadline, expected: sentence) {
+            case .bytes: continue
+            case .end, .broken: return
+            case .late: throw Failure(expected: sentence, got: say("the program keeps it open", "程序一直开着它"))
+            }
+        }
     }
 }
 

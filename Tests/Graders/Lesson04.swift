@@ -54,6 +54,7 @@ final class Lesson04: LessonTestCase {
     func test_uppercase_eintr() throws { try grade() }
     func test_uppercase_aborted() throws { try grade() }
     func test_uppercase_short() throws { try grade() }
+    func test_uppercase_bad_network() throws { try grade() }
 
     // threaded-server
     func test_threaded_answers() throws { try grade() }
@@ -77,6 +78,7 @@ final class Lesson04: LessonTestCase {
     func test_threaded_eintr() throws { try grade() }
     func test_threaded_aborted() throws { try grade() }
     func test_threaded_short() throws { try grade() }
+    func test_threaded_bad_network() throws { try grade() }
 
     // forking-server
     func test_forking_answers() throws { try grade() }
@@ -102,4 +104,5 @@ final class Lesson04: LessonTestCase {
     func test_forking_eintr() throws { try grade() }
     func test_forking_aborted() throws { try grade() }
     func test_forking_short() throws { try grade() }
+    func test_forking_bad_network() throws { try grade() }
 }

@@ -45,6 +45,7 @@ final class Lesson05: LessonTestCase {
     func test_echo_eintr() throws { try grade() }
     func test_echo_aborted() throws { try grade() }
     func test_echo_short() throws { try grade() }
+    func test_echo_bad_network() throws { try grade() }
     func test_send_file_bytes() throws { try grade() }
     func test_send_file_names() throws { try grade() }
     func test_send_file_short_sends() throws { try grade() }

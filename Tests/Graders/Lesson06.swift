@@ -24,6 +24,7 @@ final class Lesson06: LessonTestCase {
     func test_select_eintr() throws { try grade() }
     func test_select_aborted() throws { try grade() }
     func test_select_short() throws { try grade() }
+    func test_select_bad_network() throws { try grade() }
     func test_connect_connects() throws { try grade() }
     func test_connect_blocking_again() throws { try grade() }
     func test_connect_started_once() throws { try grade() }

@@ -24,6 +24,7 @@ final class Lesson07: LessonTestCase {
     func test_epoll_eintr() throws { try grade() }
     func test_epoll_aborted() throws { try grade() }
     func test_epoll_short() throws { try grade() }
+    func test_epoll_bad_network() throws { try grade() }
     func test_edge_used() throws { try grade() }
     func test_edge_drains() throws { try grade() }
     func test_edge_accepts_all() throws { try grade() }
@@ -49,6 +50,7 @@ final class Lesson07: LessonTestCase {
     func test_edge_eintr() throws { try grade() }
     func test_edge_aborted() throws { try grade() }
     func test_edge_short() throws { try grade() }
+    func test_edge_bad_network() throws { try grade() }
     func test_idle_closes_silent() throws { try grade() }
     func test_idle_closes_who_fell_silent() throws { try grade() }
     func test_idle_keeps_who_talks() throws { try grade() }
