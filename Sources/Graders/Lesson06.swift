@@ -34,8 +34,12 @@ private let selectServerChecks: [Check] =
             case .bytes(let bytes): throw Failure(expected: sentence, got: quoted(bytes))
             }
             for client in [early, crowd[0], crowd[900]] { try uppercaseExchange.run(client) }
-            // One that leaves makes room for another.
-            for client in crowd.prefix(100) { client.close() }
+            // One that leaves makes room for another, once the server has closed its side.
+            for client in crowd.prefix(100) {
+                client.halfClose()
+                try client.expectEnd()
+                client.close()
+            }
             try early.send("still there?")
             try early.expect("STILL THERE?")
             try uppercaseExchange.runOnce(server)
