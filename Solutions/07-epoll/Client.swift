@@ -1,12 +1,14 @@
 import Sockets
 
-/// What is known of a connection between two events.
-struct Client {
+/// What is known of a connection between two events. A class, so that the one in the table is changed where it is.
+final class Client {
     /// Answers that the kernel had no room for yet.
     private(set) var pending: [UInt8] = []
     /// It has sent its last byte, but may still be reading.
     private(set) var hasEnded = false
     private(set) var isBroken = false
+    /// What the poller was last asked about it.
+    var interest = Poller.Interest(reading: true, writing: false)
 
     /// A client that sends and never reads gets no more memory than this: we stop reading, its own buffer fills, and its
     /// send waits. That is back-pressure.
@@ -18,12 +20,13 @@ struct Client {
 
     /// One receive.
     ///
+    /// - Parameter buffer: room for what comes. One serves all clients: it is empty again when this returns.
     /// - Returns: true if there may be more: it was not the end, no error, and not "nothing now" (EAGAIN).
-    mutating func receive(from descriptor: Int32) -> Bool {
-        var buffer = [UInt8](repeating: 0, count: 16_384)
+    func receive(from descriptor: Int32, using buffer: inout [UInt8]) -> Bool {
         let count = recv(descriptor, &buffer, buffer.count, 0)
         if count > 0 {
-            pending += buffer[..<count].map(uppercase)
+            uppercase(&buffer, count: count)
+            pending += buffer[..<count]
             return true
         }
         if count == 0 {
@@ -40,10 +43,11 @@ struct Client {
     /// One send of what is pending.
     ///
     /// - Returns: true if the kernel may take more.
-    mutating func send(to descriptor: Int32) -> Bool {
+    func send(to descriptor: Int32) -> Bool {
         let count = Sockets.send(descriptor, pending, pending.count, MSG_NOSIGNAL)
         if count >= 0 {
-            pending.removeFirst(count)
+            // Mostly all of it. Its memory is kept for the next answer.
+            if count == pending.count { pending.removeAll(keepingCapacity: true) } else { pending.removeFirst(count) }
             return true
         }
         if errno == EINTR { return true }
@@ -53,9 +57,14 @@ struct Client {
 }
 
 /// a…z become A…Z; every other byte stays: they are bytes, not text in some language.
-private func uppercase(_ byte: UInt8) -> UInt8 {
-    (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte) ? byte - 32 : byte
+private func uppercase(_ bytes: inout [UInt8], count: Int) {
+    for index in 0..<count where (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(bytes[index]) {
+        bytes[index] -= UInt8(ascii: "a") - UInt8(ascii: "A")
+    }
 }
+
+/// As large as a receive is worth making it: more clients get their turn sooner than one gets more.
+func makeReceiveBuffer() -> [UInt8] { [UInt8](repeating: 0, count: 16_384) }
 
 /// A listening socket that does not block: a client that was announced may be gone before accept is called, and then
 /// accept would wait for the next one while all others wait for us.

@@ -12,6 +12,7 @@ func edgeTriggeredServer(host: String, port: UInt16) throws {
     let everything = Poller.Interest(reading: true, writing: true, onEdges: true)
     try poller.add(listener, .init(reading: true, writing: false, onEdges: true))
     var clients: [Int32: Client] = [:]
+    var buffer = makeReceiveBuffer()
     defer { for descriptor in clients.keys { close(descriptor) } }
     // What no edge will remind us of: clients that we left before they were done, and a queue that we could not empty.
     var unfinished: Set<Int32> = []
@@ -27,8 +28,9 @@ func edgeTriggeredServer(host: String, port: UInt16) throws {
             }
         }
         for descriptor in unfinished {
-            if clients[descriptor]?.advance(descriptor) != true { unfinished.remove(descriptor) }
-            if clients[descriptor]?.isFinished == true {
+            let client = clients[descriptor]
+            if client?.advance(descriptor, using: &buffer) != true { unfinished.remove(descriptor) }
+            if client?.isFinished == true {
                 clients[descriptor] = nil
                 close(descriptor)
             }
@@ -49,9 +51,9 @@ extension Client {
     /// Receives and sends until the kernel has nothing more and takes nothing more.
     ///
     /// - Returns: true if it stopped before that, so that one busy client does not keep all others waiting: call again.
-    fileprivate mutating func advance(_ descriptor: Int32) -> Bool {
+    fileprivate func advance(_ descriptor: Int32, using buffer: inout [UInt8]) -> Bool {
         for _ in 0..<16 {
-            let mayHaveMore = wantsToReceive && receive(from: descriptor)
+            let mayHaveMore = wantsToReceive && receive(from: descriptor, using: &buffer)
             let mayTakeMore = wantsToSend && send(to: descriptor)
             // Not receiving because too much is pending is no reason to go on: room comes with an edge, for writing. But
             // when sending has just made room, what lies in the receive buffer has had its edge already.

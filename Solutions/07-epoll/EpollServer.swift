@@ -14,7 +14,7 @@ struct EventLoop {
     private var poller: Poller
     private let listener: Int32
     private(set) var clients: [Int32: Client] = [:]
-    private var interests: [Int32: Poller.Interest] = [:]
+    private var buffer = makeReceiveBuffer()
     private var listens = true
     private var hasRoom = true
     private var extra: Int32?
@@ -70,31 +70,26 @@ struct EventLoop {
     }
 
     private mutating func handle(_ event: Poller.Event) throws {
-        let descriptor = event.descriptor
-        if event.canRead && clients[descriptor]?.wantsToReceive == true {
-            _ = clients[descriptor]?.receive(from: descriptor)
-        }
+        guard let client = clients[event.descriptor] else { return }
+        if event.canRead && client.wantsToReceive { _ = client.receive(from: event.descriptor, using: &buffer) }
         // Right after receiving, too: mostly there is room, and the answer need not wait for another round.
-        if clients[descriptor]?.wantsToSend == true { _ = clients[descriptor]?.send(to: descriptor) }
-        try settle(descriptor)
+        if client.wantsToSend { _ = client.send(to: event.descriptor) }
+        try settle(client, event.descriptor)
     }
 
     /// Closes a client that is finished; else asks for just what it needs next. Writing only while there is something to
     /// write: a socket with room is always writable, and epoll_wait would come back at once, for ever.
-    private mutating func settle(_ descriptor: Int32) throws {
-        guard let client = clients[descriptor] else { return }
+    private mutating func settle(_ client: Client, _ descriptor: Int32) throws {
         if client.isFinished { return drop(descriptor) }
-        let interest = Poller.Interest(
-            reading: listens && client.wantsToReceive, writing: client.wantsToSend)
-        if interests[descriptor] != interest {
+        let interest = Poller.Interest(reading: listens && client.wantsToReceive, writing: client.wantsToSend)
+        if client.interest != interest {
             try poller.change(descriptor, interest)
-            interests[descriptor] = interest
+            client.interest = interest
         }
     }
 
     mutating func drop(_ descriptor: Int32) {
         clients[descriptor] = nil
-        interests[descriptor] = nil
         close(descriptor)
     }
 
@@ -103,10 +98,9 @@ struct EventLoop {
         while true {
             switch try acceptClient(listener) {
             case .client(let connection):
-                let interest = Poller.Interest(reading: true, writing: false)
-                try poller.add(connection, interest)
-                clients[connection] = Client()
-                interests[connection] = interest
+                let client = Client()
+                try poller.add(connection, client.interest)
+                clients[connection] = client
                 joined.append(connection)
             case .nobody:
                 try setRoom(true)
@@ -129,8 +123,8 @@ struct EventLoop {
         close(listener)
         // It stays readable, and would be reported in every round.
         if let extra { try poller.change(extra, .init(reading: false, writing: false)) }
-        for descriptor in Array(clients.keys) {
-            if clients[descriptor]?.wantsToSend == true { try settle(descriptor) } else { drop(descriptor) }
+        for (descriptor, client) in clients {
+            if client.wantsToSend { try settle(client, descriptor) } else { drop(descriptor) }
         }
     }
 }

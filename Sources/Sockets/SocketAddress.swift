@@ -89,6 +89,7 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
     /// Lends the address in the form that `bind`, `connect` and `sendto` take.
     ///
     ///     try check("bind", address.withSockaddr { bind(fd, $0, $1) })
+    @inlinable
     public func withSockaddr<Result, Failure: Error>(
         _ body: (UnsafePointer<sockaddr>, socklen_t) throws(Failure) -> Result
     ) throws(Failure) -> Result {
@@ -109,6 +110,7 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
     ///     let (count, sender) = SocketAddress.received { recvfrom(fd, buffer, size, 0, $0, $1) }
     ///
     /// The length is set anew on every call: the kernel overwrites it.
+    @inlinable
     public static func received<Result>(
         _ body: (UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Result
     ) -> (result: Result, address: SocketAddress?) {
