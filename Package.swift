@@ -64,6 +64,16 @@ let package = Package(
             dependencies: ["Course", "GraderKit", "Graders", "LabCore", "LessonHost", "Sockets", "Wire"]
                 + lessons.map { .init(stringLiteral: "Solution" + number($0)) }),
 
+        // What `lab bench` runs, built for release when it is asked for: the references without the tap, what they are
+        // compared with, and what drives both.
+        .target(name: "CAnnounce"),
+        .executableTarget(
+            name: "BenchServer",
+            dependencies: ["CAnnounce", "Course", "Sockets"]
+                + ["03", "04", "06", "07", "08", "09"].map { .init(stringLiteral: "Solution" + $0) }),
+        .executableTarget(name: "Yardstick"),
+        .executableTarget(name: "BenchLoad"),
+
         .testTarget(
             name: "GraderTests", dependencies: ["Course", "GraderKit", "Graders", "LabCore"],
             path: "Tests/Graders"),

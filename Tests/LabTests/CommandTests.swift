@@ -32,7 +32,7 @@ final class CommandTests: XCTestCase {
                 ["progress", "now"],
                 "lab: lab progress: \"now\" is one word too many. `lab help progress` shows how it is used."
             ),
-            (["bench"], "lab: What to measure? lab bench edit"),
+            (["bench", "epol"], "lab: There is no bench epol. Did you mean `lab bench epoll`?"),
             (["help", "chck"], "lab: There is no command chck. Did you mean `lab check`?"),
         ]
         for (arguments, message) in cases {
