@@ -77,8 +77,8 @@ let package = Package(
         .testTarget(
             name: "GraderTests", dependencies: ["Course", "GraderKit", "Graders", "LabCore"],
             path: "Tests/Graders"),
-        .testTarget(name: "LabCoreTests", dependencies: ["Course", "GraderKit", "LabCore", "Sockets"]),
-        .testTarget(name: "LabTests", dependencies: ["Course", "GraderKit", "Graders", "LabCore", "Sockets"]),
+        .testTarget(name: "LabCoreTests", dependencies: ["Course", "GraderKit", "LabCore", "Sockets", "Wire"]),
+        .testTarget(name: "LabTests", dependencies: ["Course", "GraderKit", "Graders", "LabCore", "Sockets", "Wire"]),
         .testTarget(name: "SocketsTests", dependencies: ["Sockets"]),
         // A program that misbehaves on demand. The test bundle does not depend on it, as it does not on the exercises: an
         // executable that a test target depends on is linked into the tests, and the tap with it.

@@ -17,32 +17,17 @@ public func byteDifference(expected: [UInt8], got: [UInt8]) -> [String] {
     let longest = min(row, max(expected.count, got.count) - start)
     let offset = say("offset \(start)", "偏移 \(start)")
     let labels = [say("expected", "应为"), say("got", "实为")]
-    let margin = String(repeating: " ", count: width(offset) + 3)
-    let labelWidth = labels.map(width).max() ?? 0
+    let margin = String(repeating: " ", count: displayWidth(offset) + 3)
+    let labelWidth = labels.map { displayWidth($0) }.max() ?? 0
     func line(_ lead: String, _ label: String, _ bytes: [UInt8]) -> String {
         let part = bytes.dropFirst(start).prefix(row)
         let digits = part.map(hex).joined(separator: " ")
         let text = part.map { (0x20...0x7e).contains($0) ? String(UnicodeScalar($0)) : "." }.joined()
         let hexColumn = digits + String(repeating: " ", count: longest * 3 - 1 - digits.count)
         let more = bytes.count > start + row ? " …" : ""
-        return lead + label + String(repeating: " ", count: labelWidth - width(label)) + "  "
+        return lead + label + String(repeating: " ", count: labelWidth - displayWidth(label)) + "  "
             + (part.isEmpty ? say("(nothing)", "（无）") : hexColumn + "  " + text + more)
     }
     let caret = margin + String(repeating: " ", count: labelWidth + 2 + (first - start) * 3) + "^^"
     return [line(offset + "   ", labels[0], expected), line(margin, labels[1], got), caret]
-}
-
-/// How many columns a terminal takes for the text: East Asian characters take two.
-public func width(_ text: String) -> Int {
-    text.unicodeScalars.reduce(0) { $0 + width($1) }
-}
-
-private func width(_ scalar: Unicode.Scalar) -> Int {
-    switch scalar.value {
-    case 0x0300...0x036f, 0x200b...0x200f, 0xfe00...0xfe0f: return 0
-    case 0x1100...0x115f, 0x2e80...0x303e, 0x3041...0xa4cf, 0xac00...0xd7a3, 0xf900...0xfaff, 0xfe30...0xfe6f,
-        0xff00...0xff60, 0xffe0...0xffe6, 0x1f300...0x1faff, 0x20000...0x3fffd:
-        return 2
-    default: return 1
-    }
 }

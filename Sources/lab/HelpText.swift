@@ -1,6 +1,7 @@
 // The help, from the same table that runs the commands.
 import Course
 import LabCore
+import Wire
 
 let labVersion = "0.1.0"
 

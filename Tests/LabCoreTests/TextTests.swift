@@ -1,5 +1,6 @@
 import LabCore
 import XCTest
+import Wire
 
 final class TextTests: XCTestCase {
     func testWidthCountsColumns() {

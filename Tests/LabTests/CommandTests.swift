@@ -3,6 +3,7 @@ import Foundation
 import GraderKit
 import LabCore
 import XCTest
+import Wire
 
 final class CommandTests: XCTestCase {
     // MARK: Wrong use

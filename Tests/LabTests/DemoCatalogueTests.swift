@@ -2,6 +2,7 @@ import Course
 import Foundation
 import LabCore
 import XCTest
+import Wire
 
 /// The list of demos: the same in the program and in the lessons.
 final class DemoCatalogueTests: XCTestCase {

@@ -2,6 +2,7 @@ import Foundation
 import LabCore
 import Sockets
 import XCTest
+import Wire
 
 /// A demo before a person: a prompt, and what both sides did.
 final class DemoTerminalTests: XCTestCase {

@@ -5,6 +5,7 @@ import GraderKit
 import LabCore
 import Sockets
 import XCTest
+import Wire
 
 final class WalkProcessTests: XCTestCase {
     private func start(

@@ -11,7 +11,7 @@ final class ByteDifferenceTests: XCTestCase {
     ) {
         let lines = byteDifference(expected: Array(expected.utf8), got: Array(got.utf8))
         XCTAssertEqual(lines.joined(separator: "\n"), text, file: file, line: line)
-        XCTAssertTrue(lines.allSatisfy { width($0) <= 68 }, file: file, line: line)
+        XCTAssertTrue(lines.allSatisfy { displayWidth($0) <= 68 }, file: file, line: line)
     }
 
     func testEqualBytesHaveNone() { XCTAssertEqual(byteDifference(expected: [1, 2], got: [1, 2]), []) }
@@ -115,21 +115,21 @@ final class ByteDifferenceTests: XCTestCase {
                 let lines = byteDifference(expected: expected, got: got)
                 let before = lines[1][..<(lines[1].range(of: "ee")?.lowerBound ?? lines[1].endIndex)]
                 let caret = lines[2][..<(lines[2].firstIndex(of: "^") ?? lines[2].endIndex)]
-                XCTAssertEqual(width(String(before)), width(String(caret)), "\(language) \(place)")
+                XCTAssertEqual(displayWidth(String(before)), displayWidth(String(caret)), "\(language) \(place)")
             }
         }
     }
 
     func testWidth() {
-        XCTAssertEqual(width(""), 0)
-        XCTAssertEqual(width("recv(4) ⋯"), 9)
-        XCTAssertEqual(width("套接字"), 6)
+        XCTAssertEqual(displayWidth(""), 0)
+        XCTAssertEqual(displayWidth("recv(4) ⋯"), 9)
+        XCTAssertEqual(displayWidth("套接字"), 6)
         // Quotation marks take one column, the other signs two.
-        XCTAssertEqual(width("，（）：“”"), 10)
-        XCTAssertEqual(width("a大b"), 4)
-        XCTAssertEqual(width("e\u{301}"), 1)
-        XCTAssertEqual(width("한글かなカナ"), 12)
-        XCTAssertEqual(width("😀"), 2)
-        XCTAssertEqual(width("ｆｕｌｌ"), 8)
+        XCTAssertEqual(displayWidth("，（）：“”"), 10)
+        XCTAssertEqual(displayWidth("a大b"), 4)
+        XCTAssertEqual(displayWidth("e\u{301}"), 1)
+        XCTAssertEqual(displayWidth("한글かなカナ"), 12)
+        XCTAssertEqual(displayWidth("😀"), 2)
+        XCTAssertEqual(displayWidth("ｆｕｌｌ"), 8)
     }
 }

@@ -3,6 +3,7 @@ import Course
 import Foundation
 import GraderKit
 import Sockets
+import Wire
 
 extension Play {
     /// What a conversation is between.

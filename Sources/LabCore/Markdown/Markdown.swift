@@ -1,6 +1,7 @@
 // The part of Markdown that the lessons use (CommonMark 0.31 and GitHub's tables), as a tree. Not here: HTML but for
 // anchors and comments, reference links, setext headings.
 import Foundation
+import Wire
 
 /// A parsed text.
 public struct Markdown: Equatable, Sendable {

@@ -1,5 +1,6 @@
 // Markdown for a terminal. With colour, styles stand for the marks; without, the marks that carry meaning stay.
 import Foundation
+import Wire
 
 public struct MarkdownText: Sendable {
     public var width: Int

@@ -1,6 +1,7 @@
 // Lessons, exercises and checks with how far the student is: `lab list`, `lab progress`, and `lab` without a terminal.
 import Course
 import GraderKit
+import Wire
 
 public struct ListText: Sendable {
     public var catalogue: Catalogue

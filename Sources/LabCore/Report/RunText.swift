@@ -1,6 +1,7 @@
 // The verdicts of a run in the order of the catalogue, whatever the order in which they come, under their exercises.
 import Course
 import GraderKit
+import Wire
 
 public struct RunText {
     private let text: VerdictText

@@ -2,6 +2,7 @@
 import Course
 import Foundation
 import GraderKit
+import Wire
 
 /// Renders verdicts. Holds what they refer to: titles, causes, where to read.
 public struct VerdictText: Sendable {

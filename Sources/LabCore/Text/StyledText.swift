@@ -1,5 +1,6 @@
 // Text with styles, as runs: what every renderer here returns. Colour is decided once, where it is printed, so the same
 // lines serve a terminal, a pipe and a golden file.
+import Wire
 
 /// How a run looks. Styles are named for what they mean; `StyledText.ansi` turns them into SGR codes (ECMA-48).
 public struct Style: Equatable, Sendable {

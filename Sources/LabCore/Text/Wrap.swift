@@ -1,5 +1,6 @@
 // Breaking a paragraph into lines: between words, and between Chinese characters, where no space is needed. A line never
 // begins with closing punctuation nor ends with opening punctuation (W3C, Requirements for Chinese Text Layout, 3.1.4).
+import Wire
 
 extension StyledText {
     /// - Parameter width: columns of a line; a word longer than that is cut.

@@ -2,6 +2,7 @@
 import Course
 import Foundation
 import GraderKit
+import Wire
 
 public struct WalkScreen: Sendable {
     public var columns: Int

@@ -3,6 +3,7 @@ import Foundation
 import GraderKit
 import LabCore
 import Sockets
+import Wire
 
 extension Command {
     static let soak = Command(

@@ -19,7 +19,7 @@ public func displayWidth(_ text: String) -> Int {
 }
 
 /// Columns of one character.
-func displayWidth(of character: Character) -> Int {
+public func displayWidth(of character: Character) -> Int {
     var width = 0
     for scalar in character.unicodeScalars {
         // An emoji presentation selector makes its base wide.
