@@ -55,7 +55,7 @@ extension Trial {
     /// Skips the check on a machine that has no such loopback address (`::1` with IPv6 turned off).
     public func needsLoopback(_ host: String) throws {
         let address = try SocketAddress(host: host, port: 0)
-        let descriptor = socket(address.family, SOCK_DGRAM | SOCK_CLOEXEC, 0)
+        let descriptor = socket(address.family, SOCK_DGRAM, 0)
         defer { if descriptor >= 0 { close(descriptor) } }
         guard descriptor >= 0, address.withSockaddr({ bind(descriptor, $0, $1) }) == 0 else {
             throw Unavailable(

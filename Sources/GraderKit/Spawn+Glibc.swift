@@ -16,11 +16,13 @@ func closeOnExecSocketPair() throws -> (ours: Int32, theirs: Int32) {
     return (ends[0], ends[1])
 }
 
-func closeOnExecSocket(_ family: Int32, _ type: Int32) throws -> Int32 {
+/// A socket that no program started later inherits.
+public func closeOnExecSocket(_ family: Int32, _ type: Int32) throws -> Int32 {
     try check("socket", socket(family, type | SOCK_CLOEXEC, 0))
 }
 
-func acceptCloseOnExec(_ listener: Int32) -> Int32 {
+/// The next connection, or -1 and errno: accept(2); no program started later inherits it.
+public func acceptCloseOnExec(_ listener: Int32) -> Int32 {
     accept4(listener, nil, nil, SOCK_CLOEXEC)
 }
 

@@ -204,7 +204,7 @@ private final class OwnedSocket {
     let descriptor: Int32
 
     init(_ family: Int32, _ type: Int32) throws {
-        descriptor = try check("socket", socket(family, type | SOCK_CLOEXEC, 0))
+        descriptor = try closeOnExecSocket(family, type)
     }
 
     init(taking descriptor: Int32) { self.descriptor = descriptor }

@@ -412,7 +412,7 @@ private func cutOff(_ server: StreamPeer, _ call: PendingCall) throws {
 
 /// Bound, so that nobody else takes it, but not listening: the kernel refuses connections.
 private func withPortWhereNobodyListens(_ body: (SocketAddress) throws -> Void) throws {
-    let holder = try check("socket", socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0))
+    let holder = try closeOnExecSocket(AF_INET, SOCK_STREAM)
     defer { close(holder) }
     let any = try SocketAddress(host: "127.0.0.1", port: 0)
     try check("bind", any.withSockaddr { bind(holder, $0, $1) })

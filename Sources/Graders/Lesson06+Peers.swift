@@ -97,7 +97,7 @@ final class BoundStream {
     private let descriptor: Int32
 
     init() throws {
-        let descriptor = try check("socket", socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0))
+        let descriptor = try closeOnExecSocket(AF_INET, SOCK_STREAM)
         self.descriptor = descriptor
         let any = try SocketAddress(host: "127.0.0.1", port: 0)
         let bound = any.withSockaddr { bind(descriptor, $0, $1) }
@@ -114,7 +114,7 @@ final class FullListener {
     private var clients: [Int32] = []
 
     init() throws {
-        let descriptor = try check("socket", socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0))
+        let descriptor = try closeOnExecSocket(AF_INET, SOCK_STREAM)
         self.descriptor = descriptor
         let any = try SocketAddress(host: "127.0.0.1", port: 0)
         let bound = any.withSockaddr { bind(descriptor, $0, $1) }
@@ -123,7 +123,8 @@ final class FullListener {
         address = try SocketAddress.local(of: descriptor)
         // Linux takes one more than the backlog; the ones after that are begun and get no answer.
         for _ in 0..<8 {
-            let client = try check("socket", socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0))
+            let client = try closeOnExecSocket(AF_INET, SOCK_STREAM)
+            _ = fcntl(client, F_SETFL, O_NONBLOCK)
             clients.append(client)
             _ = address.withSockaddr { connect(client, $0, $1) }
         }

@@ -29,7 +29,7 @@ final class FileWire {
     init(host: String, port: UInt16, speed: Int?) throws {
         self.speed = speed
         let wanted = try SocketAddress(host: host, port: port)
-        let listener = try check("socket", socket(wanted.family, SOCK_STREAM | SOCK_CLOEXEC, 0))
+        let listener = try closeOnExecSocket(wanted.family, SOCK_STREAM)
         do {
             var on: Int32 = 1
             try check(
@@ -69,7 +69,7 @@ final class FileWire {
                 if let deadline, deadline.hasPassed { throw SocketError("accept", ETIMEDOUT) }
                 continue
             }
-            let connection = Sockets.accept4(listener, nil, nil, SOCK_CLOEXEC)
+            let connection = acceptCloseOnExec(listener)
             if connection >= 0 { return connection }
             if errno != EINTR && errno != ECONNABORTED { throw SocketError("accept", errno) }
         }
