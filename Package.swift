@@ -38,7 +38,7 @@ func solution(_ slug: String) -> Target {
 
 let package = Package(
     name: "SocketLab",
-    platforms: [.macOS(.v14)],
+    platforms: [.macOS(.v15)],
     products: [.executable(name: "lab", targets: ["lab"])],
     targets: lessons.map(exercise) + lessons.map(solution) + [
         // C that Swift cannot import from libc, and the tap under every lesson process.

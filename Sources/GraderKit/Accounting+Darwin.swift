@@ -4,6 +4,17 @@ import Course
 import Darwin
 import Foundation
 
+/// Nanoseconds that the process has stood in line for a processor: when it was runnable, less when it ran.
+func runQueueTime(of process: Int32) -> UInt64 {
+    var usage = rusage_info_v4()
+    let failure = withUnsafeMutablePointer(to: &usage) {
+        $0.withMemoryRebound(to: rusage_info_t?.self, capacity: 1) { proc_pid_rusage(process, RUSAGE_INFO_V4, $0) }
+    }
+    guard failure == 0 else { return 0 }
+    let ran = usage.ri_user_time + usage.ri_system_time
+    return usage.ri_runnable_time > ran ? usage.ri_runnable_time - ran : 0
+}
+
 extension Subject {
     /// Nanoseconds of CPU that the process has used so far. It never goes back: after the end it stays at what was known.
     public var cpuTime: UInt64 {

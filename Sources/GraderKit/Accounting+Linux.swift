@@ -4,6 +4,21 @@ import Course
 import Foundation
 import Glibc
 
+/// Nanoseconds that the process and its children have stood in line for a processor: the second number of
+/// /proc/PID/task/TID/schedstat. 0 where the kernel does not count it.
+func runQueueTime(of process: Int32) -> UInt64 {
+    func words(_ path: String) -> [Substring] {
+        (try? String(contentsOfFile: path, encoding: .utf8))?.split(separator: " ") ?? []
+    }
+    let threads = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(process)/task")) ?? []
+    return threads.reduce(0) { sum, thread in
+        let folder = "/proc/\(process)/task/\(thread)"
+        let counts = words(folder + "/schedstat")
+        let children = words(folder + "/children").compactMap { Int32($0) }
+        return sum + (counts.count > 1 ? UInt64(counts[1]) ?? 0 : 0) + children.reduce(0) { $0 + runQueueTime(of: $1) }
+    }
+}
+
 extension Subject {
     /// Nanoseconds of CPU that the process has used so far. It never goes back: after the end it stays at what was known.
     public var cpuTime: UInt64 {

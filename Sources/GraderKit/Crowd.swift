@@ -64,6 +64,7 @@ public final class Crowd {
 
     private func run(until deadline: Deadline) throws {
         var buffer = [UInt8](repeating: 0, count: 1 << 16)
+        var latest = deadline
         while true {
             var descriptors: [pollfd] = [
                 pollfd(fd: server.subject.interruption.descriptor, events: Int16(POLLIN), revents: 0)
@@ -80,9 +81,11 @@ public final class Crowd {
             let waiting = indices.count - 1
             if waiting == 0 { return }
             let expected = say("all \(count) clients are answered", "\(count) 个客户端全部得到回答")
-            let ready = poll(&descriptors, nfds_t(descriptors.count), deadline.milliseconds)
+            let ready = poll(&descriptors, nfds_t(descriptors.count), latest.milliseconds)
             if ready < 0 && errno == EINTR { continue }
-            if ready == 0 && deadline.hasPassed {
+            if ready == 0 && latest.hasPassed {
+                latest = deadline.extended(by: server.subject.interruption.starved())
+                if !latest.hasPassed { continue }
                 throw Failure(
                     expected: expected,
                     got: say("\(waiting) of them still wait for bytes", "还有 \(waiting) 个在等数据"))

@@ -1,12 +1,15 @@
 /// A point in time that a wait must not go past.
 ///
 /// A check that expects something waits long and goes on at once when it comes, so a slow machine costs time, not
-/// verdicts. `LAB_TIME_SCALE=4` makes every wait four times as long.
+/// verdicts. `LAB_TIME_SCALE=4` makes every wait four times as long. And a program that could not run, because others had
+/// the processors, is not late: see `extended`.
 import Sockets
 
 public struct Deadline: Sendable {
     /// Nanoseconds, CLOCK_MONOTONIC.
     let time: UInt64
+    /// How long it was from the beginning, in nanoseconds; 0 for a point in time.
+    private let length: UInt64
 
     /// How long a check waits for what it expects, in seconds.
     public static let patience = 10.0
@@ -25,10 +28,22 @@ public struct Deadline: Sendable {
         return tenths % 10 == 0 ? "\(tenths / 10)" : "\(tenths / 10).\(tenths % 10)"
     }
 
-    public init(in seconds: Double = patience) { time = now() + UInt64(seconds * Deadline.scale * 1e9) }
+    public init(in seconds: Double = patience) {
+        length = UInt64(seconds * Deadline.scale * 1e9)
+        time = now() + length
+    }
 
     /// - Parameter time: in nanoseconds, as `now()` counts.
-    public init(at time: UInt64) { self.time = time }
+    public init(at time: UInt64) {
+        self.time = time
+        length = 0
+    }
+
+    /// Later by the time that the program wanted to run and could not, but at most five times its length: a program that is
+    /// blocked fails at the same moment on any machine, and one that is only starved does not.
+    ///
+    /// - Parameter starved: nanoseconds.
+    func extended(by starved: UInt64) -> Deadline { Deadline(at: time + min(starved, 5 * length)) }
 
     public var hasPassed: Bool { now() >= time }
 

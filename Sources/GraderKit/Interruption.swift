@@ -5,8 +5,11 @@ import Sockets
 final class Interruption: @unchecked Sendable {
     let descriptor: Int32
     private let writer: Int32
+    /// How long the program has wanted to run and could not, in nanoseconds.
+    let starved: @Sendable () -> UInt64
 
-    init() throws {
+    init(starved: @escaping @Sendable () -> UInt64 = { 0 }) throws {
+        self.starved = starved
         (descriptor, writer) = try closeOnExecPipe()
         _ = fcntl(writer, F_SETFL, O_NONBLOCK)
     }
@@ -32,8 +35,8 @@ enum Readiness {
     case programEnded
 }
 
-/// Waits until `descriptor` is ready for `events` (poll(2)), the deadline passes, or the program ends (or comes back
-/// with an answer, if that is asked for). Readiness wins over the others, so nothing that arrived is missed.
+/// Waits until `descriptor` is ready for `events` (poll(2)), the deadline passes (later for a program that is starved), or
+/// the program ends (or comes back with an answer, if that is asked for). Readiness wins over the others, so nothing that arrived is missed.
 func awaitReadiness(
     of descriptor: Int32, _ events: Int32, until deadline: Deadline, or interruption: Interruption,
     answered: Interruption? = nil
@@ -44,11 +47,14 @@ func awaitReadiness(
         // poll passes over a negative descriptor.
         pollfd(fd: answered?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
     ]
+    var latest = deadline
     while true {
-        let count = poll(&descriptors, 3, deadline.milliseconds)
+        let count = poll(&descriptors, 3, latest.milliseconds)
         if count < 0 && errno == EINTR { continue }
         if descriptors[0].revents != 0 { return .ready }
         if descriptors[1].revents != 0 || descriptors[2].revents != 0 { return .programEnded }
-        if count == 0 && deadline.hasPassed { return .late }
+        guard count == 0, latest.hasPassed else { continue }
+        latest = deadline.extended(by: interruption.starved())
+        if latest.hasPassed { return .late }
     }
 }

@@ -27,6 +27,7 @@ public final class Subject: @unchecked Sendable {
     private let stopping = NSLock()
     private var supervisorIsReaped = false  // under `stopping`
     private let onCall: (@Sendable (Call) -> Void)?
+    private let starvation = Starvation()
 
     // Under `changed`:
     private var timelineSoFar: Timeline
@@ -102,7 +103,7 @@ public final class Subject: @unchecked Sendable {
             throw LabError(say("\(program.executable) is not built", "\(program.executable) 还没有构建"))
         }
         self.onCall = onCall
-        interruption = try Interruption()
+        interruption = try Interruption { [starvation] in starvation.time }
         answered = try Interruption()
         timelineSoFar = Timeline(start: now())
         let lines = try Lines()
@@ -212,11 +213,13 @@ public final class Subject: @unchecked Sendable {
     func wait<Found>(until deadline: Deadline, for find: () -> Found?) throws -> Found? {
         changed.lock()
         defer { changed.unlock() }
+        var latest = deadline
         while true {
             if let found = find() { return found }
             if let place { throw NotStarted(place: place) }
             if ending != nil || stopped != nil { throw ProgramEnded(expected: "") }
-            let left = Double(deadline.milliseconds) / 1000
+            if latest.hasPassed { latest = deadline.extended(by: starvation.time) }
+            let left = Double(latest.milliseconds) / 1000
             if left <= 0 { return nil }
             _ = changed.wait(until: Date(timeIntervalSinceNow: left))
         }
@@ -351,7 +354,7 @@ public final class Subject: @unchecked Sendable {
             controlBytes += bytes
             while let reply = nextReply() {
                 switch reply {
-                case .ready: break
+                case .ready: starvation.hasBegun()
                 case .todo(let file, let line, let step): place = Place(file: file, line: line, step: step)
                 default:
                     if isServing {
@@ -364,7 +367,10 @@ public final class Subject: @unchecked Sendable {
             }
         case lifeline:
             lifelineBytes += bytes
-            if process == 0, let told = nextFromSupervisor(tap_beginning.self) { process = told.process }
+            if process == 0, let told = nextFromSupervisor(tap_beginning.self) {
+                process = told.process
+                starvation.isProcess(process)
+            }
             if process != 0, let told = nextFromSupervisor(tap_ending.self) {
                 ending = Ending(told)
                 timelineSoFar.noteDropped(Int(told.dropped))

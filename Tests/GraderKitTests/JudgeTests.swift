@@ -157,6 +157,17 @@ final class JudgeTests: XCTestCase {
         XCTAssertEqual(Deadline.text(0.5, scale: 1), "0.5")
     }
 
+    /// What a program could not use of its time is added, up to five times as much.
+    func testAStarvedProgramHasMoreTime() {
+        let deadline = Deadline(in: 2)
+        let second: UInt64 = 1_000_000_000
+        XCTAssertEqual(deadline.extended(by: 0).time, deadline.time)
+        XCTAssertEqual(deadline.extended(by: 3 * second).time, deadline.time + 3 * second)
+        let most = deadline.time + UInt64(10 * Deadline.scale) * second
+        XCTAssertEqual(deadline.extended(by: .max).time, most)
+        XCTAssertEqual(Deadline(at: 5).extended(by: second).time, 5)
+    }
+
     func testDeadline() {
         XCTAssertTrue(Deadline(in: 0).hasPassed)
         XCTAssertEqual(Deadline(at: 5).milliseconds, 0)
