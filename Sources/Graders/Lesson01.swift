@@ -14,7 +14,9 @@ let lesson01 = LessonGrader(
                 "hostIsLittleEndian() is \(isLittle): 0x0102 lies in this machine's memory as \(bytes)",
                 "hostIsLittleEndian() 为 \(isLittle)：0x0102 在本机内存里是 \(bytes)")
             let got = try trial.begin("host-is-little-endian", []).value(expecting: expected)
-            guard got == .bool(isLittle) else { throw Failure(expected: expected, got: got.text) }
+            guard got == .bool(isLittle) else {
+                throw Failure(expected: expected, got: got.text, cause: "ends-confused")
+            }
         },
         Check("to-network-16") { try $0.expectNetworkOrder(of: UInt16.self) },
         Check("to-network-32") { try $0.expectNetworkOrder(of: UInt32.self) },

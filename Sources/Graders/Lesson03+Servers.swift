@@ -267,7 +267,7 @@ extension DatagramPeer {
         if !sent && !(before...after + 1).contains(time) || sent && !(after - 60_000...after + 1).contains(time) {
             throw Failure(
                 expected: say("a time from \(before) to \(after)", "从 \(before) 到 \(after) 之间的时间"),
-                got: "\(time)", cause: timeMistake(time, last: last, now: after))
+                got: "\(time)", cause: timeMistake(time, last: last, before: before, now: after))
         }
         if let server, sender != server {
             throw Failure(
@@ -277,13 +277,16 @@ extension DatagramPeer {
         return time
     }
 
-    private func timeMistake(_ time: Int, last: Int, now: Int) -> String? {
+    private func timeMistake(_ time: Int, last: Int, before: Int, now: Int) -> String? {
         func isNear(_ number: Int) -> Bool { abs(time - number) < 60_000 }
         if last != 0 && time == last { return "clock-read-once" }
         if abs(time - now / 1000) < 60 || abs(time / 1000 - now) < 60_000 || abs(time / 1_000_000 - now) < 60_000 {
             return "wrong-unit"
         }
         if isNear(milliseconds(CLOCK_MONOTONIC)) || isNear(milliseconds(CLOCK_BOOTTIME)) { return "wrong-clock" }
+        // Whole seconds, as of one who forgot tv_nsec; else a moment before the datagram was sent.
+        if time % 1000 == 0, (before - 1000..<before).contains(time) { return "wrong-unit" }
+        if (before - 60_000..<before).contains(time) { return "clock-read-once" }
         return nil
     }
 }

@@ -1,0 +1,28 @@
+import Course
+
+func hostIsLittleEndian() -> Bool {
+    withUnsafeBytes(of: UInt16(1)) { $0[0] == 1 }
+}
+
+func hostToNetwork16(_ value: UInt16) -> UInt16 {
+    guard hostIsLittleEndian() else { return value }
+    return value << 8 | value >> 8
+}
+
+func hostToNetwork32(_ value: UInt32) -> UInt32 {
+    guard hostIsLittleEndian() else { return value }
+    return value << 24 | (value & 0x0000_FF00) << 8 | (value & 0x00FF_0000) >> 8 | value >> 24
+}
+
+func hostToNetwork64(_ value: UInt64) -> UInt64 {
+    guard hostIsLittleEndian() else { return value }
+    let high = UInt32(truncatingIfNeeded: value >> 32)
+    let low = UInt32(truncatingIfNeeded: value)
+    return UInt64(hostToNetwork32(low)) << 32 | UInt64(hostToNetwork32(high))
+}
+
+func networkToHost16(_ value: UInt16) -> UInt16 { hostToNetwork16(value) }
+
+func networkToHost32(_ value: UInt32) -> UInt32 { value }
+
+func networkToHost64(_ value: UInt64) -> UInt64 { hostToNetwork64(value) }
