@@ -113,11 +113,11 @@ final class FullListener {
     private let descriptor: Int32
     private var clients: [Int32] = []
 
-    init() throws {
+    init(host: String = "127.0.0.1", port: UInt16 = 0) throws {
         let descriptor = try closeOnExecSocket(AF_INET, SOCK_STREAM)
         self.descriptor = descriptor
-        let any = try SocketAddress(host: "127.0.0.1", port: 0)
-        let bound = any.withSockaddr { bind(descriptor, $0, $1) }
+        let wanted = try SocketAddress(host: host, port: port)
+        let bound = wanted.withSockaddr { bind(descriptor, $0, $1) }
         try check("bind", bound)
         try check("listen", listen(descriptor, 0))
         address = try SocketAddress.local(of: descriptor)

@@ -4,4 +4,4 @@ import GraderKit
 
 let lesson08 = LessonGrader(
     slug: Lesson08.slug,
-    checks: lesson08TargetPath)
+    checks: lesson08TargetPath + lesson08ClientChecks)
