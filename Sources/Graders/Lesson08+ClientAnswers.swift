@@ -92,7 +92,7 @@ let lesson08ClientAnswers: [Check] = [
             let reply = try fetching.reply(
                 say(
                     "it returns at the end of the head of \(status) to \(method)",
-                    "\(method) 得到 \(status)，在回答的头部之后就返回"))
+                    "\(method) 得到 \(status)，在回答的首部之后就返回"))
             try fetching.expect(reply, Int(status.prefix(3)) ?? 0, [])
         }
     },
@@ -113,7 +113,7 @@ let lesson08ClientAnswers: [Check] = [
         guard sent < 16 << 20 else {
             throw Failure(
                 expected: say("the client ends a connection that never comes to its answer", "客户端结束一个永远不给出最终回答的连接"),
-                got: say("it has read 16 MiB of 103", "它读了 16 MiB 的 103"), cause: "limit-ignored")
+                got: say("it has read 16 MiB of 103", "它读了 16 MiB 的 103"), cause: "no-limit-kept")
         }
         if case .response = try endless.reply() {
             throw Failure(expected: say("it throws", "抛出错误"), got: say("it returned", "正常返回"))
@@ -227,10 +227,10 @@ let lesson08ClientAnswers: [Check] = [
             guard sent < flood else {
                 throw Failure(
                     expected: say(
-                        "it ends the connection soon after 20,000 bytes of head", "头部超过 20,000 字节后不久就结束连接"),
-                    got: say("it has read 16 MiB", "它读了 16 MiB"), cause: "limit-ignored")
+                        "it ends the connection soon after 20,000 bytes of head", "首部超过 20,000 字节后不久就结束连接"),
+                    got: say("it has read 16 MiB", "它读了 16 MiB"), cause: "no-limit-kept")
             }
-            try fetching.expect(error: "tooLong", say("a head without end", "没有尽头的头部"), cause: "limit-ignored")
+            try fetching.expect(error: "tooLong", say("a head without end", "没有尽头的首部"), cause: "no-limit-kept")
         }
         // What is within the limit is taken.
         let listener = try trial.listen()
@@ -272,7 +272,7 @@ let lesson08ClientAnswers: [Check] = [
                 say(
                     "bodyLimit 1,000, \(quoted(Array(rest.utf8), most: 40))",
                     "bodyLimit 为 1,000，\(quoted(Array(rest.utf8), most: 40))"),
-                cause: "limit-ignored")
+                cause: "no-limit-kept")
         }
     },
     Check("client-download") { trial in
@@ -300,7 +300,7 @@ let lesson08ClientAnswers: [Check] = [
             throw Failure(
                 expected: say(
                     "a body of \(clientDownload >> 20) MiB takes at most 32 MiB of memory",
-                    "\(clientDownload >> 20) MiB 的正文最多占用 32 MiB 内存"),
+                    "\(clientDownload >> 20) MiB 的消息体最多占用 32 MiB 内存"),
                 got: "\(grown >> 20) MiB", cause: "body-kept-in-memory")
         }
     },
@@ -330,7 +330,7 @@ private let clientDownload = 1 << 30
 
 extension Fetching {
     fileprivate func expectDownload(of size: Int) throws {
-        let sentence = say("it returns after a body of \(size) bytes", "收完 \(size) 字节的正文后返回")
+        let sentence = say("it returns after a body of \(size) bytes", "收完 \(size) 字节的消息体后返回")
         guard case .list(let values) = try call.value(within: 60, expecting: sentence), values.count == 1 else {
             throw LabError("a list of one was expected")
         }

@@ -5,7 +5,8 @@ import Sockets
 import Wire
 
 let lesson08ClientChecks: [Check] =
-    lesson08ClientRequests + lesson08ClientAnswers + lesson08ClientConnections + lesson08ClientRedirects + lesson08ClientRetries
+    lesson08ClientRequests + lesson08ClientAnswers + lesson08ClientConnections + lesson08ClientRedirects
+    + lesson08ClientRetries
     + lesson08ClientTimes + lesson08ClientPython
 
 extension Cause {
@@ -30,6 +31,13 @@ extension Cause {
             connect.returned == nil || connect.failed
         else { return nil }
         return connect.text(now: evidence.now)
+    }
+
+    static let socketsLeftOpen = Cause("sockets-left-open") { evidence in
+        let made = evidence.timeline.calls("socket").filter { $0.result >= 0 }.count
+        let closed = evidence.timeline.calls("close").filter { $0.result == 0 }.count
+        guard made - closed > 20 else { return nil }
+        return say("\(made) sockets, \(closed) closed", "\(made) 个套接字，关闭了 \(closed) 个")
     }
 
     /// It sends and sends, and does not see that the answer is there.

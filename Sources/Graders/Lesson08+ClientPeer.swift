@@ -56,7 +56,7 @@ enum Reply: Equatable {
         case .response(let status, let reason, _, _, let body):
             return say(
                 "it returned \(status) \(reason) and the body \(quoted(body)), \(body.count) bytes",
-                "返回 \(status) \(reason)，正文 \(quoted(body))，\(body.count) 字节")
+                "返回 \(status) \(reason)，消息体 \(quoted(body))，\(body.count) 字节")
         case .error(let name): return say("it threw \(name)", "抛出 \(name)")
         }
     }
@@ -85,6 +85,13 @@ struct Fetching {
             }
             throw failure
         }
+    }
+
+    /// The next request, on a connection of its own, or nil if the function comes back without one.
+    func requestOrReturn() throws -> (ServedConnection, ReceivedRequest)? {
+        guard let peer = try listener.accept(orReturnOf: call) else { return nil }
+        let connection = ServedConnection(peer, self)
+        return (connection, try connection.request())
     }
 
     /// The next connection, and the request on it.
@@ -135,7 +142,7 @@ struct Fetching {
     func expect(_ reply: Reply, _ status: Int, _ body: [UInt8], cause: String? = nil) throws {
         let expected = say(
             "it returns \(status) and the body \(quoted(body)), \(body.count) bytes",
-            "返回 \(status)，正文 \(quoted(body))，\(body.count) 字节")
+            "返回 \(status)，消息体 \(quoted(body))，\(body.count) 字节")
         guard case .response(let gotStatus, _, _, _, let gotBody) = reply else {
             throw Failure(expected: expected, got: reply.text, cause: cause)
         }
@@ -268,8 +275,8 @@ final class ServedConnection {
                 throw Failure(
                     expected: say(
                         "\(request.method) says how long its body is: Content-Length",
-                        "\(request.method) 用 Content-Length 说明正文长度"),
-                    got: say("no Content-Length", "没有 Content-Length"), cause: "body-without-length")
+                        "\(request.method) 用 Content-Length 说明消息体长度"),
+                    got: say("no Content-Length", "没有 Content-Length"), cause: "request-without-length")
             }
         } else {
             guard lengths.count == 1, let length = Int(lengths[0]) else {
@@ -277,7 +284,7 @@ final class ServedConnection {
                     expected: say("one Content-Length, a number", "一个 Content-Length，是数字"),
                     got: lengths.joined(separator: ", "))
             }
-            let sentence = say("\(length) bytes of body on \(peer.name)", "在\(peer.name)上收到 \(length) 字节正文")
+            let sentence = say("\(length) bytes of body on \(peer.name)", "在\(peer.name)上收到 \(length) 字节消息体")
             let deadline = Deadline()
             while buffer.count < length {
                 do { try receiveMore(sentence, deadline) } catch var failure as Failure {

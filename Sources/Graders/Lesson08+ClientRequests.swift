@@ -19,13 +19,13 @@ let lesson08ClientRequests: [Check] = [
         try trial.expect(request.values("x-course"), equals: ["sockets"], say("the field X-Course", "字段 X-Course"))
         guard !request.has("content-length"), !request.has("transfer-encoding") else {
             throw Failure(
-                expected: say("a GET without a body says nothing of one", "没有正文的 GET 不提正文"),
+                expected: say("a GET without a body says nothing of one", "没有消息体的 GET 不提消息体"),
                 got: request.values("content-length").joined())
         }
         // The connection stays open: the length says where the answer ends.
         try connection.answer("HTTP/1.1 200 All Right\r\nX-Two: a\r\ncontent-length: 5\r\nX-Two:  b \r\n\r\nhello")
         let reply = try fetching.reply(
-            say("it returns when 5 bytes of body are there", "收到 5 字节正文后返回"))
+            say("it returns when 5 bytes of body are there", "收到 5 字节消息体后返回"))
         try fetching.expect(reply, 200, Array("hello".utf8))
         guard case .response(_, let reason, let fields, let url, _) = reply else { return }
         try trial.expect(reason, equals: "All Right", say("the reason", "原因短语"))
@@ -83,7 +83,7 @@ let lesson08ClientRequests: [Check] = [
         guard request.body == Array(json.utf8) else {
             throw Failure(
                 expected: say(
-                    "the JSON text as the body, \(json.utf8.count) bytes", "正文就是这段 JSON，\(json.utf8.count) 字节"),
+                    "the JSON text as the body, \(json.utf8.count) bytes", "消息体就是这段 JSON，\(json.utf8.count) 字节"),
                 got: quoted(request.body, most: 60),
                 difference: byteDifference(expected: Array(json.utf8), got: request.body),
                 cause: request.body.count == json.count ? "characters-counted" : nil)
@@ -95,7 +95,7 @@ let lesson08ClientRequests: [Check] = [
         let none = try empty.serve(ok)
         try trial.expect(
             none.values("content-length"), equals: ["0"],
-            say("the Content-Length of a POST without a body", "没有正文的 POST 的 Content-Length"))
+            say("the Content-Length of a POST without a body", "没有消息体的 POST 的 Content-Length"))
         try empty.expect(200, "ok")
     },
     Check("client-large-post", suspects: [.shortSend, .awaitsTheEnd]) { trial in
@@ -105,7 +105,7 @@ let lesson08ClientRequests: [Check] = [
         let (connection, request) = try fetching.acceptRequest()
         guard request.body == body else {
             throw Failure(
-                expected: say("the body of 512 KiB as it was given", "512 KiB 的正文原样发出"),
+                expected: say("the body of 512 KiB as it was given", "512 KiB 的消息体原样发出"),
                 got: quoted(request.body), difference: byteDifference(expected: body, got: request.body))
         }
         try connection.answer(ok)
@@ -221,12 +221,11 @@ let lesson08ClientRequests: [Check] = [
             [Asked(url: "http://\(listener.authority)/")], at: listener,
             plan: FaultPlan(["resolve:errno=\(EAI_NONAME)"]))
         // Who connects to a numeric address need not look it up.
-        switch try? unknown.accept() {
-        case let connection?:
-            _ = try connection.request()
+        if let (connection, _) = try unknown.requestOrReturn() {
             try connection.answer(ok)
             try unknown.expect(200, "ok")
-        case nil: try unknown.expect(error: "cannotConnect(code: 0)", say("the name is not known", "名字查不到"))
+        } else {
+            try unknown.expect(error: "cannotConnect(code: 0)", say("the name is not known", "名字查不到"))
         }
     },
 ]
