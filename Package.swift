@@ -79,6 +79,8 @@ let package = Package(
             path: "Tests/Graders"),
         .testTarget(name: "LabCoreTests", dependencies: ["Course", "GraderKit", "LabCore", "Sockets", "Wire"]),
         .testTarget(name: "LabTests", dependencies: ["Course", "GraderKit", "Graders", "LabCore", "Sockets", "Wire"]),
+        // References from the inside: the protocols that they implement without I/O.
+        .testTarget(name: "SolutionTests", dependencies: ["Course", "GraderKit", "Solution08"]),
         .testTarget(name: "SocketsTests", dependencies: ["Sockets"]),
         // A program that misbehaves on demand. The test bundle does not depend on it, as it does not on the exercises: an
         // executable that a test target depends on is linked into the tests, and the tap with it.
