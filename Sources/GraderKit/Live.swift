@@ -33,14 +33,16 @@ extension Subject {
         _ program: Program, in folder: String, plan: FaultPlan = .none, onCall: @escaping @Sendable (Call) -> Void
     ) throws -> Subject {
         try Subject(
-            program, plan: plan, descriptorLimit: Int(clamping: mostDescriptors), folder: folder, onCall: onCall)
+            program, plan: plan, descriptorLimit: Int(clamping: mostDescriptors), cpuLimit: nil, folder: folder,
+            onCall: onCall)
     }
 
     /// Starts a process whose tap ends when it listens: it serves as fast as it can.
     ///
     /// - Parameter descriptorLimit: how many it may have open.
     public static func unwatched(_ program: Program, in folder: String, descriptorLimit: Int) throws -> Subject {
-        try Subject(program, plan: .none, descriptorLimit: descriptorLimit, folder: folder, isWatched: false)
+        try Subject(
+            program, plan: .none, descriptorLimit: descriptorLimit, cpuLimit: nil, folder: folder, isWatched: false)
     }
 
     /// What became of a server that was asked to serve.

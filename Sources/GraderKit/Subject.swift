@@ -92,12 +92,13 @@ public final class Subject: @unchecked Sendable {
         }
     }
 
+    /// - Parameter cpuLimit: in seconds; nil: as many as it likes.
     /// - Parameter isWatched: false: the tap ends when the program listens, so that what it does can be measured.
     /// - Parameter onCall: told each call twice, when it is entered and when it returns, as the tap told of it. Under the
     ///   subject's lock: it must not ask the subject anything.
     init(
-        _ program: Program, plan: FaultPlan, descriptorLimit: Int?, memoryLimit: Int? = nil, folder: String,
-        isWatched: Bool = true, onCall: (@Sendable (Call) -> Void)? = nil
+        _ program: Program, plan: FaultPlan, descriptorLimit: Int?, memoryLimit: Int? = nil, cpuLimit: Int? = 300,
+        folder: String, isWatched: Bool = true, onCall: (@Sendable (Call) -> Void)? = nil
     ) throws {
         guard access(program.executable, X_OK) == 0 else {
             throw LabError(say("\(program.executable) is not built", "\(program.executable) 还没有构建"))
@@ -116,6 +117,7 @@ public final class Subject: @unchecked Sendable {
         environment["LAB_RUN"] = run
         environment["LAB_FAULT_PLAN"] = plan.rules.joined(separator: ";")
         environment["LAB_FOLDER"] = folder
+        if let cpuLimit { environment["LAB_CPU_LIMIT"] = String(cpuLimit) }
         if !isWatched { environment["LAB_TAP"] = "until-listening" }
         environment["LAB_LANG"] = Language.current.rawValue
         environment["LAB_DESCRIPTOR_LIMIT"] = String(descriptorLimit ?? 1024)

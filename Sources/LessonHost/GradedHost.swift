@@ -25,7 +25,9 @@ struct GradedHost {
             exit(3)
         }
         setLimits()
-        for name in ["LAB_MEMORY_LIMIT", "LAB_FAULT_PLAN", "LAB_TAP", "LAB_DESCRIPTOR_LIMIT", "LAB_FOLDER"] {
+        for name in [
+            "LAB_MEMORY_LIMIT", "LAB_FAULT_PLAN", "LAB_TAP", "LAB_CPU_LIMIT", "LAB_DESCRIPTOR_LIMIT", "LAB_FOLDER",
+        ] {
             unsetenv(name)
         }
         reachedTodo = { file, line, step in control.send(.todo(file: file, line: line, step: step)) }
@@ -96,7 +98,7 @@ struct GradedHost {
 
     private func setLimits() {
         limit(RLIMIT_CORE, to: 0)
-        limit(RLIMIT_CPU, to: 300)  // seconds
+        if let seconds = environment("LAB_CPU_LIMIT").flatMap(UInt.init) { limit(RLIMIT_CPU, to: seconds) }
         limit(RLIMIT_FSIZE, to: 1 << 30)
         if let descriptors = environment("LAB_DESCRIPTOR_LIMIT").flatMap(UInt.init) {
             limit(RLIMIT_NOFILE, to: descriptors)
