@@ -14,6 +14,14 @@ public struct Check: Sendable {
         self.suspects = suspects
         self.body = body
     }
+
+    /// The same check, in a trial that `prepare` has seen before: a check that many servers share, in a folder with files.
+    public func after(_ prepare: @escaping @Sendable (Trial) throws -> Void) -> Check {
+        Check(id, suspects: suspects) { [body] trial in
+            try prepare(trial)
+            try body(trial)
+        }
+    }
 }
 
 /// The checks of one lesson.

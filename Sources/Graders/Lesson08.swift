@@ -1,7 +1,8 @@
-// Grader of lesson 08: HTTP. Each exercise has its checks in a file of its own.
+// Grader of lesson 08: HTTP. Each exercise has its checks in files of its own.
 import Course
 import GraderKit
 
 let lesson08 = LessonGrader(
     slug: Lesson08.slug,
-    checks: lesson08TargetPath + lesson08ClientChecks)
+    checks: requestDecoderChecks + pathNamesChecks + fileServerChecks + storeServerChecks
+        + lesson08ClientChecks)

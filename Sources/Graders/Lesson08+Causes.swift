@@ -1,0 +1,59 @@
+// Mistakes that HTTP servers make, as the tap shows them.
+import Course
+import GraderKit
+import Sockets
+import Wire
+
+extension Cause {
+    /// Any check of a server of lesson 08 may run into these.
+    static let http: [Cause] = [.oneRequestOneReceive, .refusedWhatIsGood]
+
+    /// It has the request, in two or more pieces, and does not answer; or it answered the first piece.
+    static let oneRequestOneReceive = Cause("half-request-lost") { evidence in
+        let calls = evidence.timeline.calls
+        guard let last = calls.last(where: { $0.isReceive && $0.result > 0 }), !last.data.isEmpty,
+            !calls.contains(where: { $0.isSend && $0.descriptor == last.descriptor }),
+            calls.filter({ $0.isReceive && $0.result > 0 && $0.descriptor == last.descriptor }).count > 1,
+            evidence.failure.got == say("nothing", "什么也没有")
+        else { return nil }
+        return say("the end of the request came with \(last.callText)", "请求的结尾是 \(last.callText) 收到的")
+    }
+
+    /// For checks that cut a request in the middle.
+    static let half = Cause("half-request-lost") { evidence in
+        evidence.timeline.calls.contains { $0.isReceive && $0.result > 0 } ? "" : nil
+    }
+
+    /// 400 for a request that is as it should be.
+    static let refusedWhatIsGood = Cause("good-request-refused") { evidence in
+        evidence.failure.got.hasPrefix("400") && !evidence.failure.expected.hasPrefix("400")
+            && !evidence.failure.expected.contains(" 400 ") ? "" : nil
+    }
+
+    /// The connection was closed, or shut down, behind an answer.
+    static let closedAfterAnswer = Cause("keep-alive-ignored") { evidence in
+        guard
+            evidence.failure.got.contains(say("closed", "关闭")) || evidence.failure.got.contains(errorText(ECONNRESET))
+                || evidence.failure.got.contains(errorText(EPIPE))
+        else { return nil }
+        let calls = evidence.timeline.calls
+        guard let close = calls.last(where: { $0.name == "close" || $0.name == "shutdown" }),
+            calls.contains(where: { $0.isSend && $0.descriptor == close.descriptor && $0.result > 0 })
+        else { return nil }
+        return close.callText
+    }
+
+    /// It answered, and waits for the next request of a client that said: no more.
+    static let keptAfterClose = Cause("close-ignored") { evidence in
+        evidence.failure.got.hasPrefix(say("it is still open", "10 秒后仍然开着")) ? "" : nil
+    }
+
+    static let keptAfterRefusal = Cause("kept-after-refusal") { evidence in
+        evidence.failure.got == say("it is still open", "它仍然开着") ? "" : nil
+    }
+
+    /// open(2) of a named pipe waits for somebody who writes to it.
+    static let openedPipe = Cause("opened-a-pipe") { evidence in
+        evidence.failure.expected.contains("/pipe") && evidence.failure.got == say("nothing", "什么也没有") ? "" : nil
+    }
+}

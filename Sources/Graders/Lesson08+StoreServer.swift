@@ -1,0 +1,284 @@
+// Lesson 08: the store. What is put must come back, byte for byte, to whoever asks.
+import Course
+import Foundation
+import GraderKit
+import Sockets
+import Wire
+
+private let entry = "store-server"
+
+let storeServerChecks: [Check] =
+    [
+        Check("store-put", suspects: Cause.http) { trial in
+            let server = try trial.serve(entry)
+            let client = try server.connect()
+            let bytes = trial.random.bytes(3000)
+            try client.put("/a", bytes, type: "image/png").expect(201, "PUT /a")
+            try client.expectStored("/a", bytes, type: "image/png")
+            try client.put("/a", hello, type: "text/plain; charset=utf-8").expect(
+                [200, 204], say("PUT /a, again", "再次 PUT /a"))
+            try client.expectStored("/a", hello, type: "text/plain; charset=utf-8")
+            try client.put("/deep/er/b", [], type: nil).expect(201, "PUT /deep/er/b")
+            try client.expectStored("/deep/er/b", [], type: "application/octet-stream")
+            try client.expectStored("/a", hello, type: "text/plain; charset=utf-8")
+            try client.ask("GET", "/b").expect(404, "GET /b")
+        },
+        Check("store-head", suspects: Cause.http) { trial in
+            let client = try trial.serve(entry).connect()
+            try client.put("/a", hello, type: "text/plain").expect(201, "PUT /a")
+            let head = try client.ask("HEAD", "/a")
+            try head.expect(200, "HEAD /a")
+            if let length = head["Content-Length"] {
+                try trial.expect(
+                    length, equals: "\(hello.count)", say("Content-Length of HEAD /a", "HEAD /a 的 Content-Length"))
+            }
+            try trial.expect(
+                head["Content-Type"] ?? "", equals: "text/plain",
+                say("Content-Type of HEAD /a", "HEAD /a 的 Content-Type"))
+            try client.ask("HEAD", "/missing").expect(404, "HEAD /missing")
+            try client.expectStored("/a", hello, type: "text/plain")
+        },
+        Check("store-delete", suspects: Cause.http) { trial in
+            let client = try trial.serve(entry).connect()
+            try client.put("/a", hello).expect(201, "PUT /a")
+            try client.put("/b", plain).expect(201, "PUT /b")
+            try client.ask("DELETE", "/a").expect([200, 204], "DELETE /a")
+            for method in ["GET", "HEAD", "DELETE"] {
+                try client.ask(method, "/a").expect(404, say("\(method) /a, which is deleted", "\(method) 已删除的 /a"))
+            }
+            try client.expectStored("/b", plain)
+            try client.put("/a", plain).expect(201, say("PUT /a, once deleted", "删除之后 PUT /a"))
+        },
+        Check("store-post", suspects: Cause.http) { trial in
+            let server = try trial.serve(entry)
+            let client = try server.connect()
+            var places: [String] = []
+            for number in 0..<5 {
+                let content = Array("entry \(number)".utf8)
+                let answer = try client.ask("POST", "/list", content, type: "text/plain")
+                try answer.expect(201, "POST /list")
+                let place = answer["Location"] ?? ""
+                let path = place.hasPrefix("http://") ? "/" + place.dropFirst(7).drop { $0 != "/" }.dropFirst() : place
+                guard path.hasPrefix("/list/"), path.utf8.count > 6 else {
+                    throw Failure(
+                        expected: say(
+                            "Location: a place below /list, in the answer to POST /list",
+                            "对 POST /list 的回答里有 Location：/list 下面的一个位置"),
+                        got: place.isEmpty ? say("no Location", "没有 Location") : place, cause: "location-missing")
+                }
+                guard !places.contains(path) else {
+                    throw Failure(
+                        expected: say("a place of its own for each POST", "每次 POST 都有自己的位置"),
+                        got: say("\(path), a second time", "\(path)，第二次出现"), cause: "place-used-again")
+                }
+                places.append(path)
+                try client.expectStored(path, content, type: "text/plain")
+                // The name of what was deleted is not given to something else.
+                if number == 2 { try client.ask("DELETE", path).expect([200, 204], "DELETE \(path)") }
+            }
+        },
+        Check("store-methods", suspects: Cause.http) { trial in
+            let server = try trial.serve(entry)
+            let client = try server.connect()
+            for target in ["/a", "*"] {
+                let answer = try client.ask("OPTIONS", target)
+                try answer.expect([200, 204], "OPTIONS \(target)")
+                try answer.expectAllow(["GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS"], "OPTIONS \(target)")
+            }
+            let other = try server.connect()
+            let answer = try other.ask("PATCH", "/a", plain)
+            try answer.expect(405, "PATCH /a")
+            try answer.expectAllow(["GET", "PUT"], "PATCH /a")
+        },
+        Check("store-chunked", suspects: Cause.http) { trial in
+            let bytes = trial.random.bytes(2000)
+            for plan in [FaultPlan.none, .most(7, each: .receive)] {
+                let client = try trial.serve(entry, plan: plan).connect()
+                var rest = bytes[...]
+                var body: [UInt8] = []
+                while !rest.isEmpty {
+                    let chunk = rest.prefix(Int.random(in: 1...300, using: &trial.random))
+                    body += Array("\(String(chunk.count, radix: 16));n=1\r\n".utf8) + chunk + [0x0d, 0x0a]
+                    rest = rest.dropFirst(chunk.count)
+                }
+                try client.send(Array("PUT /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".utf8) + body)
+                try client.send("0\r\nX-Sum: 1\r\n\r\n")
+                try client.answer(to: "PUT /a").expect(201, say("PUT /a, chunked", "PUT /a，分块"))
+                try client.expectStored("/a", bytes)
+            }
+        },
+        Check("store-pipelined", suspects: [.closedAfterAnswer] + Cause.http) { trial in
+            let client = try trial.serve(entry).connect()
+            let requests: [(String, String, [Int])] = [
+                ("PUT", "one", [201]), ("GET", "", [200]), ("PUT", "GET /a HTTP/1.1\r\nHost: a\r\n\r\n", [200, 204]),
+                ("GET", "", [200]),
+                ("DELETE", "", [200, 204]), ("GET", "", [404]), ("PUT", "", [201]),
+            ]
+            try client.send(
+                requests.map { "\($0.0) /a HTTP/1.1\r\nHost: a\r\nContent-Length: \($0.1.utf8.count)\r\n\r\n\($0.1)" }
+                    .joined())
+            var stored = ""
+            for (number, (method, body, statuses)) in requests.enumerated() {
+                let name = say(
+                    "request \(number + 1) of 7 sent at once, \(method) /a",
+                    "一起发出的 7 个请求中的第 \(number + 1) 个，\(method) /a")
+                let answer = try client.answer(to: "\(method) /a")
+                try answer.expect(statuses, name)
+                if method == "PUT" { stored = body }
+                if method == "GET" && answer.status == 200 { try answer.expectBody(Array(stored.utf8), name) }
+            }
+        },
+        Check("store-shared", suspects: Cause.http) { trial in
+            // Ten clients write and read, each its own places and one that all share.
+            let server = try trial.serve(entry)
+            let clients = try (0..<10).map { _ in try server.connect() }
+            for round in 0..<20 {
+                for (number, client) in clients.enumerated() {
+                    let own = "client \(number), round \(round)"
+                    var requests = ""
+                    for place in ["/own/\(number)/\(round)", "/own/\(number)/x", "/all"] {
+                        requests +=
+                            "PUT \(place) HTTP/1.1\r\nHost: a\r\nContent-Length: \(own.utf8.count)\r\n\r\n\(own)"
+                        requests += "GET \(place) HTTP/1.1\r\nHost: a\r\n\r\n"
+                    }
+                    try client.send(requests)
+                }
+                for (number, client) in clients.enumerated() {
+                    let own = Array("client \(number), round \(round)".utf8)
+                    for place in ["/own/\(number)/\(round)", "/own/\(number)/x", "/all"] {
+                        try client.answer(to: "PUT \(place)").expect([200, 201, 204], "PUT \(place)")
+                        let answer = try client.answer(to: "GET \(place)")
+                        try answer.expect(200, "GET \(place)")
+                        if place != "/all" { try answer.expectBody(own, "GET \(place)") }
+                    }
+                }
+            }
+            let reader = try server.connect()
+            for number in 0..<10 {
+                try reader.expectStored("/own/\(number)/7", Array("client \(number), round 7".utf8))
+            }
+        },
+        Check("store-continue", suspects: [.waitsForBody] + Cause.http) { trial in
+            let server = try trial.serve(entry)
+            let client = try server.connect()
+            for (name, status) in [("Expect: 100-continue", 201), ("expect: 100-Continue", 204)] {
+                try client.send("PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: \(hello.count)\r\n\(name)\r\n\r\n")
+                let first = try client.answer(
+                    to: say("PUT /a with \(name), before the body", "带 \(name) 的 PUT /a，消息体之前"))
+                try first.expect(100, say("PUT /a with \(name), before the body", "带 \(name) 的 PUT /a，消息体之前"))
+                try client.send(hello)
+                let answer = try client.answer(to: "PUT /a")
+                try answer.expect(status == 204 ? [200, 204] : [201], "PUT /a")
+                try client.expectStored("/a", hello)
+            }
+            // Too much is refused before it is sent.
+            try client.send("PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\nExpect: 100-continue\r\n\r\n")
+            let answer = try client.answer(to: "PUT /a, 99,999,999 bytes")
+            try answer.expect(
+                [413, 417],
+                say("PUT /a, 99,999,999 bytes, Expect: 100-continue", "PUT /a，99,999,999 字节，Expect: 100-continue"))
+        },
+        Check("store-too-large", suspects: Cause.http) { trial in
+            let server = try trial.serve(entry)
+            let client = try server.connect()
+            let most = [UInt8](repeating: 0x61, count: Lesson08.bodyLimit)
+            try client.put("/most", most).expect(201, say("PUT /most, exactly 1 MiB", "PUT /most，正好 1 MiB"))
+            try client.expectStored("/most", most)
+            // By the number alone: nothing of it is sent.
+            try client.send("PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: \(most.count + 1)\r\n\r\n")
+            try client.expectRefusal([413], say("PUT /a, 1 MiB and 1 byte", "PUT /a，1 MiB 加 1 字节"))
+            let other = try server.connect()
+            try other.send("PUT /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n100000\r\n")
+            try other.send(most + [0x0d, 0x0a] + Array("1\r\n".utf8))
+            try other.expectRefusal([413], say("PUT /a, chunks of 1 MiB and 1 byte", "PUT /a，1 MiB 和 1 字节的块"))
+            try server.connect().ask("GET", "/a").expect(404, "GET /a")
+        },
+        Check("store-full", suspects: Cause.http) { trial in
+            let server = try trial.serve(entry)
+            let client = try server.connect()
+            let most = [UInt8](repeating: 0x61, count: Lesson08.bodyLimit)
+            let room = Lesson08.storeLimit / Lesson08.bodyLimit
+            // Whether names and types count, too, is up to the server: the last MiB may find room or not.
+            for number in 0..<room - 1 {
+                try client.put("/\(number)", most).expect(201, "PUT /\(number)")
+            }
+            try client.put("/last", most).expect([201, 507], "PUT /last")
+            try client.put("/more", most).expect(
+                507, say("PUT /more, 1 MiB, when \(room) are kept", "已存 \(room) MiB 时再 PUT 1 MiB 到 /more"))
+            // To replace is not to add; what is deleted makes room.
+            try client.put("/0", most).expect([200, 204], "PUT /0")
+            try client.ask("DELETE", "/1").expect([200, 204], "DELETE /1")
+            try client.put("/more", plain).expect(201, say("PUT /more, when there is room again", "又有空间时 PUT /more"))
+            try client.expectStored("/more", plain)
+        },
+        Check("store-slow-body", suspects: Cause.http) { trial in
+            let server = try trial.serve(entry)
+            let other = try server.connect()
+            try other.put("/hello.txt", hello, type: "text/plain").expect(201, "PUT /hello.txt")
+            let start = "PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nonly this"
+            try server.expectClosed((0..<3).map { _ in try server.connect() }, after: start, trickling: "")
+            try server.connect().ask("GET", "/a").expect(
+                404, say("GET /a, of which only a part has come", "GET /a，它只到了一部分"))
+        },
+        Check("store-url-session", suspects: Cause.http) { trial in
+            let server = try trial.serve(entry)
+            try trial.withURLSession { session in
+                let bytes = trial.random.bytes(100_000)
+                let put = try session.ask(server, "PUT", "/%E7%B2%98", body: Data(bytes), type: "image/png")
+                try trial.expect(put.status, equals: 201, say("URLSession: the status of PUT", "URLSession：PUT 的状态码"))
+                let get = try session.ask(server, "GET", "/%E7%B2%98")
+                try trial.expect(get.body, equals: bytes, say("URLSession: the body of GET", "URLSession：GET 的消息体"))
+                try trial.expect(
+                    get.type, equals: "image/png", say("URLSession: the type of GET", "URLSession：GET 的类型"))
+                let post = try session.ask(server, "POST", "/list", body: Data(hello), type: "text/plain")
+                try trial.expect(
+                    post.status, equals: 201, say("URLSession: the status of POST", "URLSession：POST 的状态码"))
+                _ = try session.ask(server, "DELETE", "/%E7%B2%98")
+                let gone = try session.ask(server, "GET", "/%E7%B2%98")
+                try trial.expect(
+                    gone.status, equals: 404,
+                    say("URLSession: the status of GET, once deleted", "URLSession：删除之后 GET 的状态码"))
+            }
+        },
+    ] + concurrentServerChecks(entry, prefix: "store", exchange: putExchange, clients: 100, suspects: Cause.http)
+    + streamServerChecks(entry, prefix: "store", exchange: putExchange, suspects: Cause.http)
+
+private let putExchange = Exchange(
+    question: Array("PUT /hello HTTP/1.1\r\nHost: localhost\r\nContent-Length: \(hello.count)\r\n\r\n".utf8) + hello
+) { client in
+    try client.answer(to: "PUT /hello").expect([200, 201, 204], "PUT /hello")
+}
+
+extension StreamPeer {
+    fileprivate func ask(_ method: String, _ target: String, _ body: [UInt8]? = nil, type: String? = nil) throws
+        -> HTTPAnswer
+    {
+        let length = body.map { "Content-Length: \($0.count)\r\n" } ?? ""
+        let type = type.map { "Content-Type: \($0)\r\n" } ?? ""
+        try send(Array("\(method) \(target) HTTP/1.1\r\nHost: localhost\r\n\(type)\(length)\r\n".utf8) + (body ?? []))
+        return try answer(to: "\(method) \(target)")
+    }
+
+    fileprivate func put(_ target: String, _ body: [UInt8], type: String? = nil) throws -> HTTPAnswer {
+        try ask("PUT", target, body, type: type)
+    }
+
+    fileprivate func expectStored(_ target: String, _ content: [UInt8], type: String? = nil) throws {
+        let answer = try ask("GET", target)
+        try answer.expect(200, "GET \(target)")
+        try answer.expectBody(content, "GET \(target)")
+        guard let type, answer["Content-Type"] != type else { return }
+        throw Failure(
+            expected: say(
+                "Content-Type: \(type) for GET \(target), as it was put", "GET \(target) 的 Content-Type: \(type)，和存入时一样"
+            ),
+            got: answer["Content-Type"] ?? say("none", "没有"), cause: "type-not-kept")
+    }
+}
+
+extension Cause {
+    /// The head came, with Expect, and it waits for a body that waits for it.
+    static let waitsForBody = Cause("continue-not-sent") { evidence in
+        evidence.failure.got == say("nothing", "什么也没有") ? "" : nil
+    }
+}
