@@ -11,9 +11,11 @@ struct EventServer<Waiter: Poller> {
     private let listener: Int32
     private let site: any Site
     private var clients: [Int32: Client] = [:]
+    /// So many that there are descriptors left for the files that they ask for.
+    private let mostClients: Int
     private var hasRoom = true
     private let bodyRoom = BodyRoom(Lesson08.storeLimit)
-    private var buffer = [UInt8](repeating: 0, count: 65_536)
+    private var buffer = [UInt8](repeating: 0, count: 16_384)
     private var now = Moment()
     private var nextSweep = 0
 
@@ -32,6 +34,8 @@ struct EventServer<Waiter: Poller> {
         self.poller = poller
         self.listener = listener
         self.site = site
+        let descriptors = sysconf(Int32(_SC_OPEN_MAX))
+        mostClients = descriptors < 0 ? .max : max(1, descriptors - 64)
     }
 
     private func closeAll() {
@@ -72,7 +76,7 @@ struct EventServer<Waiter: Poller> {
     // MARK: A round
 
     private mutating func runOnce() throws {
-        // Without clients there is nobody to be impatient with. With some, all clocks are looked at once a second.
+        // Without clients there is nobody to be impatient with.
         var timeout = clients.isEmpty ? nil : max(0, nextSweep - now.milliseconds)
         if !hasRoom { timeout = min(timeout ?? 100, 100) }
         let events = try poller.wait(timeout: timeout)
@@ -89,10 +93,7 @@ struct EventServer<Waiter: Poller> {
         // Accepted last: a number that a client above has just given back would otherwise be handed to a new one while an
         // event for the old one is still in our list.
         if someoneWaits { try acceptClients() }
-        if now.milliseconds >= nextSweep {
-            try dropTheSlow()
-            nextSweep = now.milliseconds + 1000
-        }
+        if now.milliseconds >= nextSweep { try dropTheSlow() }
     }
 
     private mutating func handle(_ event: Readiness, _ client: Client) {
@@ -166,6 +167,8 @@ struct EventServer<Waiter: Poller> {
         if client.connection.hasEnded || shutdown(descriptor, SHUT_WR) < 0 { client.isFinished = true }
     }
 
+    /// A look at all clocks: when somebody's time may be up, and not more than once a second. Between two looks a time can
+    /// only become longer, or begin anew.
     private mutating func dropTheSlow() throws {
         for (descriptor, client) in clients where client.deadline <= now.milliseconds {
             let connection = client.connection
@@ -182,6 +185,8 @@ struct EventServer<Waiter: Poller> {
                 try settle(descriptor, client)
             }
         }
+        let next = clients.values.map(\.deadline).min() ?? 0
+        nextSweep = now.milliseconds + min(max(next - now.milliseconds, 1000), Lesson08.clientTimeout)
     }
 
     private mutating func drop(_ descriptor: Int32) {
@@ -194,13 +199,13 @@ struct EventServer<Waiter: Poller> {
 
     private mutating func acceptClients() throws {
         while true {
+            guard clients.count < mostClients else { return try setRoom(false) }
             let descriptor = accept(listener, nil, nil)
             if descriptor < 0 {
                 switch errno {
                 case EAGAIN: return try setRoom(true)
                 case EINTR, ECONNABORTED, EPROTO, ENETDOWN, ENETUNREACH, EHOSTUNREACH: continue
-                // No descriptor or no memory for one more: it stays in the queue, and is tried again when one has left, or
-                // soon.
+                // No descriptor or no memory for one more: it stays in the queue, and is tried again soon.
                 case EMFILE, ENFILE, ENOBUFS, ENOMEM: return try setRoom(false)
                 default: throw SocketError("accept", errno)
                 }
@@ -214,7 +219,7 @@ struct EventServer<Waiter: Poller> {
             // Writable means from now on: so little is unsent that there is a point in sending more. A megabyte in the
             // kernel's buffer would be memory, and hide for long whether the client still reads.
             setOption(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 131_072)
-            if clients.isEmpty { nextSweep = now.milliseconds + 1000 }
+            if clients.isEmpty { nextSweep = now.milliseconds + Lesson08.clientTimeout }
             clients[descriptor] = Client(ServerConnection(site: site, room: bodyRoom), at: now.milliseconds)
         }
     }

@@ -31,6 +31,7 @@ final class ServerConnection {
 
     /// The most bytes of answers that wait. Who asks and does not read gets no more memory than this.
     private static let most = 65_536
+    private static let mostWhenIdle = 16_384
 
     init(site: any Site, room: BodyRoom) {
         self.site = site
@@ -70,7 +71,9 @@ final class ServerConnection {
     ///
     /// - Parameter date: for the Date field.
     func advance(date: String) {
-        output.removeFirst(sent)
+        // Thousands of connections may be idle, each of which has sent something large once.
+        if sent == output.count && output.capacity > ServerConnection.mostWhenIdle { output = [] }
+        output.removeFirst(min(sent, output.count))
         sent = 0
         fill()
         while !isClosing && file == nil && output.count < ServerConnection.most {

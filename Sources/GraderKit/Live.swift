@@ -39,10 +39,11 @@ extension Subject {
 
     /// Starts a process whose tap ends when it listens: it serves as fast as it can.
     ///
-    /// - Parameter descriptorLimit: how many it may have open.
-    public static func unwatched(_ program: Program, in folder: String, descriptorLimit: Int) throws -> Subject {
+    /// - Parameter descriptorLimit: how many it may have open; nil: as many as this machine permits.
+    public static func unwatched(_ program: Program, in folder: String, descriptorLimit: Int? = nil) throws -> Subject {
         try Subject(
-            program, plan: .none, descriptorLimit: descriptorLimit, cpuLimit: nil, folder: folder, isWatched: false)
+            program, plan: .none, descriptorLimit: descriptorLimit ?? Int(clamping: mostDescriptors), cpuLimit: nil,
+            folder: folder, isWatched: false)
     }
 
     /// What became of a server that was asked to serve.

@@ -6,6 +6,7 @@ import LessonHost
 import Sockets
 import Solution04
 import Solution05
+import Solution08
 
 func host(_ arguments: ArraySlice<String>) -> Never {
     guard let slug = arguments.first, let lesson = hosted.first(where: { type(of: $0).slug == slug }) else {
@@ -18,5 +19,9 @@ func host(_ arguments: ArraySlice<String>) -> Never {
 
 /// The references, and the lab's own programs for demos, which use them.
 private var hosted: [any LessonContract] {
-    references + [DemoProgram(lesson04: Solution04.reference, lesson05: Solution05.reference)]
+    references + [
+        DemoProgram(
+            lesson04: Solution04.reference, lesson05: Solution05.reference, lesson08: Solution08.reference,
+            selectFileServer: Solution08.selectFileServer)
+    ]
 }

@@ -13,6 +13,8 @@ extension Play {
         var serverName: String
         /// A server of a contract; nil where the demo is only a client.
         var server: (program: Program, entry: String)?
+        /// Where that server starts; nil: in the demo's own folder.
+        var folder: String?
         var makeClient: (Endpoint) -> any DemoClient
         /// What a person should know before the first line.
         var hint: String
@@ -35,7 +37,8 @@ extension Play {
         } else if let server = conversation.server {
             introduce(conversation.hint)
             stage.heading(left: conversation.clientName, right: conversation.serverName)
-            let started = try serve(server.program, server.entry, host: host, port: port)
+            let started = try serve(
+                server.program, server.entry, host: host, port: port, folder: conversation.folder)
             stage.settle()
             (running, endpoint) = (started, started.reachable)
             tellOthers(conversation.others(endpoint), at: started.address)
@@ -136,7 +139,9 @@ extension Play {
 
     private func serveOnly(_ conversation: Conversation) throws {
         guard let server = conversation.server else { return }
-        let started = try serve(server.program, server.entry, host: host, port: port)
+        let started = try serve(
+            server.program, server.entry, host: host, port: port, folder: conversation.folder,
+            isWatched: stage.draws || options.mine)
         try serving(started, others: conversation.others(started.reachable)) {
             stage.heading(left: "", right: conversation.serverName)
         }

@@ -12,6 +12,8 @@ public struct Demo: Sendable {
         case mine
         /// Something in it is drawn by lot.
         case seed
+        /// It serves the files of a folder.
+        case root
         /// It uses a port.
         case address
     }
@@ -46,6 +48,7 @@ public struct Demo: Sendable {
     public static let all: [Demo] = [
         .byteOrder, .addresses, .udpEcho, .udpClient, .udpBroadcast, .udpLossy, .tcpEcho, .tcpClient, .tcpThreads,
         .tcpFork, .handshake, .sticky, .framing, .fileTransfer, .selectEcho, .epollEcho, .epollEdge, .epollIdle,
+        .httpServer, .httpSelect,
     ]
 
     /// - Throws: a usage error that suggests the nearest name.

@@ -1,5 +1,6 @@
 // What a person asked a demo for, checked: `lab run tcp-echo --serve --port 0`.
 import Course
+import Foundation
 import Sockets
 
 public struct DemoOptions: Equatable, Sendable {
@@ -15,6 +16,8 @@ public struct DemoOptions: Equatable, Sendable {
     public var mine = false
     /// No drawing.
     public var quiet = false
+    /// The folder whose files are served; nil: the demo's own example.
+    public var root: String?
     /// Without being asked, one that has much to show at once: of the first line the first attempt is lost, the answer to
     /// the second is late, the third is lost; the second line is repeated, and one of its two answers is lost.
     public var seed: UInt64 = 126_547
@@ -29,6 +32,7 @@ public struct DemoOptions: Equatable, Sendable {
         OptionSpecification("--port", value: "PORT", "its port; 0: the system chooses", "服务器的端口；0 表示由系统选择"),
         OptionSpecification("--mine", "your exercise instead of the reference", "用你写的练习代替参考实现"),
         OptionSpecification("--quiet", "only the answers, no drawing", "只输出回答，不画图"),
+        OptionSpecification("--root", value: "DIR", "the folder that is served", "提供其中文件的文件夹"),
         OptionSpecification("--seed", value: "NUMBER", "another weather for udp-lossy", "udp-lossy 用另一个随机种子"),
     ]
 
@@ -39,6 +43,7 @@ public struct DemoOptions: Equatable, Sendable {
         if let text = arguments.options["--port"] { port = try DemoOptions.port(text) }
         if let text = arguments.options["--host"] { host = try DemoOptions.address(text) }
         if let text = arguments.options["--client"] { client = try DemoOptions.endpoint(text) }
+        if let text = arguments.options["--root"] { root = try DemoOptions.folder(text) }
         if let text = arguments.options["--seed"] {
             guard let number = UInt64(text) else {
                 throw .usage(say("--seed takes a whole number, not \(text).", "--seed 要一个非负整数，而不是 \(text)。"))
@@ -56,7 +61,8 @@ public struct DemoOptions: Equatable, Sendable {
 
     private func check(_ arguments: Arguments, _ demo: Demo) throws(CommandError) {
         let needs: [(option: String, ability: Demo.Ability)] = [
-            ("--serve", .serve), ("--client", .client), ("--mine", .mine), ("--seed", .seed), ("--host", .address),
+            ("--serve", .serve), ("--client", .client), ("--mine", .mine), ("--seed", .seed), ("--root", .root),
+            ("--host", .address),
             ("--port", .address),
         ]
         for (option, ability) in needs where arguments.has(option) && !demo.abilities.contains(ability) {
@@ -72,6 +78,16 @@ public struct DemoOptions: Equatable, Sendable {
             throw .usage(say("A port is a number from 0 to 65535, not \(text).", "端口是 0 到 65535 的数，而不是 \(text)。"))
         }
         return port
+    }
+
+    /// An absolute path: the program that serves it starts somewhere else.
+    static func folder(_ text: String) throws(CommandError) -> String {
+        var isFolder: ObjCBool = false
+        let path = URL(fileURLWithPath: text).path
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue else {
+            throw .usage(say("There is no folder \(path).", "没有文件夹 \(path)。"))
+        }
+        return path
     }
 
     /// A numeric address; a name is looked up, and the first IPv4 address taken, as the demos' servers are there.
@@ -131,6 +147,7 @@ extension Text {
         case .client: return Text(en: "it plays both sides itself.", zh: "它自己扮演两边。")
         case .mine: return Text(en: "there is no exercise for what it shows.", zh: "它演示的内容没有对应的练习。")
         case .seed: return Text(en: "nothing in it is left to chance.", zh: "其中没有随机的成分。")
+        case .root: return Text(en: "it serves no files.", zh: "它不提供文件。")
         case .address: return Text(en: "it uses no port.", zh: "它不使用端口。")
         }
     }

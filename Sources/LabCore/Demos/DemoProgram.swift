@@ -2,6 +2,7 @@
 /// that makes one call at a time, servers that a lesson has none of. They run as a lesson does, in a process of their own
 /// under the tap (`lab host demos`), and use the lessons' functions for what those do.
 import Course
+import Foundation
 import Sockets
 
 public struct DemoProgram: LessonContract {
@@ -9,11 +10,18 @@ public struct DemoProgram: LessonContract {
 
     private let lesson04: Lesson04
     private let lesson05: Lesson05
+    /// Lesson 08's file server over lesson 06's select.
+    private let selectFileServer: (_ host: String, _ port: UInt16, _ root: String) throws -> Void
     private let sockets = Descriptors()
 
-    public init(lesson04: Lesson04, lesson05: Lesson05) {
+    public init(
+        lesson04: Lesson04, lesson05: Lesson05, lesson08: Lesson08,
+        selectFileServer: @escaping (_ host: String, _ port: UInt16, _ root: String) throws -> Void
+    ) {
         self.lesson04 = lesson04
         self.lesson05 = lesson05
+        self.selectFileServer = selectFileServer
+        sockets.client = lesson08.makeClient(ClientOptions(timeout: 5000, redirects: 0, attempts: 1))
     }
 
     /// What one call of an entry leaves for the next.
@@ -21,6 +29,7 @@ public struct DemoProgram: LessonContract {
         var listener: Int32 = -1
         var connection: Int32 = -1
         var decoder: (any MessageDecoder)?
+        var client: (any HTTPClient)?
     }
 
     public var entries: [Entry] { steps + conversations + servers }
@@ -97,6 +106,9 @@ public struct DemoProgram: LessonContract {
     /// to read.
     private static let piece = 16_384
 
+    /// Nobody reads more of it on a screen.
+    private static let mostOfBody = 65_536
+
     private var conversations: [Entry] {
         [
             // As many bytes back as were sent: that is how this protocol tells where an answer ends.
@@ -130,6 +142,18 @@ public struct DemoProgram: LessonContract {
                 sockets.decoder = decoder
                 return .list(answers)
             },
+            // A method and a URL, over a connection that stays open. The answer: the status, a list of fields, the body.
+            .function("http-exchange") { a in
+                guard var client = sockets.client else { return .none }
+                sockets.client = nil
+                defer { sockets.client = client }
+                var body: [UInt8] = []
+                let response = try client.send(ClientRequest(method: try a.string(0), url: try a.string(1))) {
+                    body += $0.prefix(DemoProgram.mostOfBody - body.count)
+                }
+                let fields = response.fields.map { Value.string("\($0.name): \($0.value)") }
+                return .list([.string("\(response.status) \(response.reason)"), .list(fields), .bytes(body)])
+            },
             .function("leave") { _ in
                 try lesson04.closeGracefully(sockets.connection)
                 return .none
@@ -156,6 +180,10 @@ public struct DemoProgram: LessonContract {
 
     private var servers: [Entry] {
         [
+            // It serves the folder that it was started in.
+            .server("http-select-server") { host, port in
+                try selectFileServer(host, port, FileManager.default.currentDirectoryPath)
+            },
             // The other side of lesson 03's `request`: the first 8 bytes go back as they came, the rest in upper case.
             .server("numbered-server") { host, port in
                 let server = try bound(SOCK_DGRAM, host, port, reuse: false)

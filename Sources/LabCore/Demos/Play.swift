@@ -53,10 +53,13 @@ final class Play: @unchecked Sendable {
     var author: String { options.mine ? say("yours", "你的") : say("reference", "参考实现") }
 
     /// Starts a server and waits until it can be reached.
+    ///
+    /// - Parameter folder: where it starts; the demo's own folder unless told otherwise.
     func serve(
-        _ program: Program, _ entry: String, host: String, port: UInt16, plan: FaultPlan = .none
+        _ program: Program, _ entry: String, host: String, port: UInt16, plan: FaultPlan = .none, folder: String? = nil,
+        isWatched: Bool = true
     ) throws -> DemoServer {
-        let subject = try stage.start(program, .right, plan: plan)
+        let subject = try stage.start(program, .right, plan: plan, folder: folder, isWatched: isWatched)
         return DemoServer(
             subject: subject,
             address: try reached(try subject.startServing(entry, host: host, port: port), subject, host, port))

@@ -39,20 +39,29 @@ final class Stage: @unchecked Sendable {
     /// Starts a program; its calls are drawn on its side.
     ///
     /// - Parameter plan: what the tap makes of its calls.
+    /// - Parameter folder: where it starts; the demo's own folder unless told otherwise.
+    /// - Parameter isWatched: false: nobody wants to see its calls, so it serves as fast as it can.
     func start(
-        _ program: Program, _ side: Side, tag: String = "", isDrawn: Bool = true, plan: FaultPlan = .none
+        _ program: Program, _ side: Side, tag: String = "", isDrawn: Bool = true, plan: FaultPlan = .none,
+        folder: String? = nil, isWatched: Bool = true
     ) throws -> Subject {
         changed.lock()
         defer { changed.unlock() }
         waitIfStopping()
         let draws = draws && isDrawn
         let party = draws ? ladder.join(Party(side: side, tag: tag)) : 0
-        let subject = try Subject.live(program, in: folder, plan: plan) { [self] call in
-            guard draws else { return }
-            changed.lock()
-            ladder.add(call, from: party, now: now())
-            changed.broadcast()
-            changed.unlock()
+        let folder = folder ?? self.folder
+        let subject: Subject
+        if isWatched {
+            subject = try Subject.live(program, in: folder, plan: plan) { [self] call in
+                guard draws else { return }
+                changed.lock()
+                ladder.add(call, from: party, now: now())
+                changed.broadcast()
+                changed.unlock()
+            }
+        } else {
+            subject = try Subject.unwatched(program, in: folder)
         }
         programs.append(subject)
         return subject
