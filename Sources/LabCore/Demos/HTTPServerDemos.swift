@@ -73,9 +73,10 @@ final class HTTPLineClient: DemoClient {
 
     func ask(_ line: [UInt8]) throws -> [[UInt8]] {
         let words = String(decoding: line, as: UTF8.self).split(separator: " ").map(String.init)
-        guard let path = words.last, words.count <= 2, path.hasPrefix("/") else {
+        guard let last = words.last, words.count <= 2 else {
             throw NoAnswer(text: say("Type a path, such as /hello.txt.", "请输入路径，例如 /hello.txt。"), exit: .usage)
         }
+        let path = last.hasPrefix("/") ? last : "/" + last
         let value = try caller.call(
             "http-exchange",
             [.string(words.count == 2 ? words[0] : "GET"), .string("http://\(server.written)\(path)")],
