@@ -4,4 +4,4 @@ import GraderKit
 
 let lesson09 = LessonGrader(
     slug: Lesson09.slug,
-    checks: lesson09EchoServer)
+    checks: lesson09EchoServer + clientOfLesson09Checks + chatServerOfLesson09Checks + heartbeatOfLesson09Checks)

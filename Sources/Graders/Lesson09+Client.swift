@@ -1,0 +1,476 @@
+// Lesson 09: the client. The grader plays servers of every kind on raw sockets, and looks at each byte that the client sends.
+import Course
+import Foundation
+import GraderKit
+import Sockets
+import Wire
+
+let clientOfLesson09Checks: [Check] = [
+    Check("client-request", suspects: Cause.client) { trial in
+        for origin in [nil, "http://localhost:8765"] {
+            let play = try trial.beginClient(path: "/chat?room=1", origin: origin, steps: [close(1000)])
+            let (head, behind) = try play.stream.receiveHead(say("a request", "一个请求"))
+            try trial.expect(Array(behind), equals: [], say("bytes behind the request", "请求之后的字节"))
+            var lines = head.components(separatedBy: "\r\n").dropLast(2)
+            try trial.expect(
+                lines.removeFirst(), equals: "GET /chat?room=1 HTTP/1.1", say("the first line", "第一行"))
+            var wanted = [
+                "host": play.host, "upgrade": "websocket", "connection": "Upgrade", "sec-websocket-key": play.key,
+                "sec-websocket-version": "13",
+            ]
+            if let origin { wanted["origin"] = origin }
+            for (name, value) in wanted.sorted(by: { $0.key < $1.key }) {
+                let values = lines.filter { $0.lowercased().hasPrefix(name + ":") }
+                    .map { $0.dropFirst(name.count + 1).trimmingCharacters(in: .whitespaces) }
+                try trial.expect(values, equals: [value], say("the field \(name)", "字段 \(name)"))
+            }
+            let server = try play.accept(alreadyRead: true)
+            try server.expectClose(1000)
+            try server.sendClose(1000)
+            server.stream.halfClose()
+            _ = try play.call.value()
+        }
+    },
+    Check("client-messages", suspects: Cause.client) { trial in
+        let sizes = [0, 1, 125, 126, 127, 65_535, 65_536, 200_000]
+        let messages = sizes.map { trial.random.letters($0) } + [trial.random.bytes(1000)]
+        let last = messages.count - 1
+        let steps = messages.indices.flatMap {
+            [.list([.string($0 == last ? "binary" : "text"), .bytes(messages[$0])]), receive]
+        }
+        let play = try trial.beginClient(steps: steps + [close(1000)])
+        let server = try play.accept()
+        var expected: [Value] = []
+        for (index, message) in messages.enumerated() {
+            let opcode: Opcode = index == last ? .binary : .text
+            try server.expect(opcode, message)
+            try server.send(opcode, message)
+            expected.append(event(opcode == .text ? "text" : "binary", message))
+        }
+        try server.answerClose(1000)
+        try trial.expect(play.call, returns: expected + [closed(1000)])
+    },
+    Check("client-masks", suspects: Cause.client) { trial in
+        let text = Array("the same text".utf8)
+        let steps = Array(repeating: Value.list([.string("text"), .bytes(text)]), count: 12)
+        let play = try trial.beginClient(steps: steps + [.list([.string("ping"), .bytes(text)]), close(1000)])
+        let server = try play.accept()
+        var keys: [[UInt8]] = []
+        for _ in steps { keys.append(try server.expect(.text, text).mask ?? []) }
+        keys.append(try server.expect(.ping, text).mask ?? [])
+        try server.answerClose(1000)
+        _ = try play.call.value()
+        guard Set(keys).count >= keys.count - 1, !keys.contains([0, 0, 0, 0]) else {
+            throw Failure(
+                expected: say("every frame has a mask of its own", "每一帧有自己的掩码"),
+                got: say(
+                    "\(Set(keys).count) different in \(keys.count) frames: \(hexText(keys[0])), \(hexText(keys[1])) …",
+                    "\(keys.count) 帧里只有 \(Set(keys).count) 种：\(hexText(keys[0]))、\(hexText(keys[1]))……"),
+                cause: "fixed-mask-key")
+        }
+    },
+    Check("client-wrong-accept", suspects: Cause.client) { trial in
+        let wrong = [
+            "Sec-WebSocket-Accept: \(acceptFor("another key"))",
+            "Sec-WebSocket-Accept: \(acceptFor("").lowercased())",
+            "X-Nothing: 1",
+        ]
+        for field in wrong {
+            try trial.expectRefusal(
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\(field)\r\n\r\n",
+                error: "wrongAcceptKey", cause: "accept-key-unchecked")
+        }
+    },
+    Check("client-wrong-status", suspects: Cause.client) { trial in
+        for status in ["200 OK", "404 Not Found", "403 Forbidden", "301 Moved Permanently"] {
+            try trial.expectRefusal(
+                "HTTP/1.1 \(status)\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nContent-Length: 0\r\n"
+                    + "Sec-WebSocket-Accept: ACCEPT\r\n\r\n",
+                error: "status", cause: "status-unchecked")
+        }
+    },
+    Check("client-not-upgraded", suspects: Cause.client) { trial in
+        for fields in ["Connection: Upgrade", "Upgrade: websocket", "Upgrade: h2c\r\nConnection: Upgrade"] {
+            try trial.expectRefusal(
+                "HTTP/1.1 101 Switching Protocols\r\n\(fields)\r\nSec-WebSocket-Accept: ACCEPT\r\n\r\n",
+                error: "notUpgraded", cause: "upgrade-unchecked")
+        }
+        try trial.expectRefusal("SSH-2.0-OpenSSH_9.2\r\n\r\n", error: "notHTTP", cause: nil)
+    },
+    Check("client-endless-head", suspects: Cause.client) { trial in
+        let play = try trial.beginClient(steps: [receive])
+        _ = try play.stream.receiveHead(say("a request", "一个请求"))
+        try play.stream.send("HTTP/1.1 101 Switching Protocols\r\n")
+        let field = Array("X-More: and more and more and more\r\n".utf8)
+        // It hangs up when it has had enough: what is under way then comes to nothing.
+        let deadline = Deadline()
+        var sent = 0
+        do {
+            while sent < 64 * Lesson09.headLimit, !deadline.hasPassed {
+                let count = try play.stream.sendWhatFits(field)
+                sent += count
+                if count == 0 { poll(nil, 0, 1) }
+            }
+        } catch is Failure {}
+        try trial.expect(play.call, throws: "HandshakeError", "notHTTP", cause: "head-limit-ignored")
+    },
+    Check("client-answer-in-pieces", suspects: Cause.client) { trial in
+        let play = try trial.beginClient(steps: [receive, receive, close(1000)])
+        let server = try play.accept(sending: { answer, stream in
+            for byte in answer { try stream.send([byte]) }
+        })
+        for byte in server.frame(.text, Array("one".utf8)) + server.frame(.binary, [2]) {
+            try server.stream.send([byte])
+        }
+        try server.answerClose(1000)
+        try trial.expect(
+            play.call, returns: [event("text", Array("one".utf8)), event("binary", [2]), closed(1000)])
+    },
+    Check("client-frames-behind-answer", suspects: [.framesBehindAnswerLost] + Cause.client) { trial in
+        let play = try trial.beginClient(steps: [receive, receive, close(1000)])
+        var first: [UInt8] = []
+        let server = try play.accept(sending: { answer, stream in
+            let peer = FramePeer(stream, as: .server, random: trial.random)
+            first = peer.frame(.text, Array("at once".utf8)) + peer.frame(.ping, [7])
+            // One segment: the answer, a message, a ping, and half of the next message.
+            try stream.send(answer + first + [0x81])
+        })
+        try server.stream.send([3] + Array("two".utf8))
+        try server.expect(.pong, [7])
+        try server.answerClose(1000)
+        try trial.expect(
+            play.call, returns: [event("text", Array("at once".utf8)), event("text", Array("two".utf8)), closed(1000)])
+    },
+    Check("client-pings", suspects: [.pingReturned] + Cause.client) { trial in
+        let play = try trial.beginClient(steps: [receive, receive, close(1000)])
+        let server = try play.accept()
+        try server.send(.ping, Array("first".utf8))
+        try server.expect(.pong, Array("first".utf8), cause: "ping-not-answered")
+        let longest = trial.random.bytes(125)
+        try server.send(.text, Array("in ".utf8), isFinal: false)
+        try server.send(.ping, longest)
+        try server.expect(.pong, longest, cause: "ping-not-answered")
+        try server.send(.continuation, Array("two ".utf8), isFinal: false)
+        try server.send(.ping)
+        try server.expect(.pong, [], cause: "ping-not-answered")
+        try server.send(.continuation, Array("parts".utf8))
+        try server.send(.pong, Array("unasked".utf8))
+        try server.answerClose(1000)
+        try trial.expect(
+            play.call,
+            returns: [event("text", Array("in two parts".utf8)), event("pong", Array("unasked".utf8)), closed(1000)])
+    },
+    Check("client-server-closes", suspects: [.clientKeptClose] + Cause.client) { trial in
+        for (code, reason) in [(1001, "going away"), (4321, ""), (nil, "")] as [(UInt16?, String)] {
+            let play = try trial.beginClient(steps: [receive, receive])
+            let server = try play.accept()
+            try server.send("last words")
+            try server.sendClose(code, reason)
+            try server.expectClose(code, cause: "close-not-answered")
+            try server.stream.expectEnd()
+            server.stream.close()
+            try trial.expect(play.call, returns: [event("text", Array("last words".utf8)), closed(code, reason)])
+        }
+    },
+    Check("client-closes", suspects: Cause.client) { trial in
+        let play = try trial.beginClient(steps: [.list([.string("text"), .bytes([0x78])]), close(3000, "done")])
+        let server = try play.accept()
+        try server.expect("x")
+        let frame = try server.nextFrame("close 3000 \"done\"")
+        try server.checkMask(frame)
+        try trial.expect(frame.text, equals: "close 3000 \"done\"", say("the close frame", "关闭帧"))
+        // Under way when the server heard of it: nobody asks for them any more.
+        try server.send("too late")
+        try server.send(.ping, [1])
+        try server.sendClose(3000, "fine")
+        server.stream.halfClose()
+        try trial.expect(play.call, returns: [closed(3000, "fine")])
+        try server.expectDropped()
+    },
+    Check("client-close-unanswered", suspects: Cause.client) { trial in
+        let play = try trial.beginClient(steps: [close(1000)])
+        let server = try play.accept()
+        let frame = try server.nextFrame("close 1000")
+        try trial.expect(frame.text, equals: "close 1000", say("the close frame", "关闭帧"))
+        let began = now()
+        // It says other things, and never close.
+        for _ in 0..<3 { try server.send("I have not finished") }
+        try trial.expect(play.call, throwsSocketError: ETIMEDOUT, cause: "waits-for-close-for-ever")
+        let took = Int(now() - began) / 1_000_000
+        guard took >= Lesson09.closePatience - 200 else {
+            throw Failure(
+                expected: say(
+                    "it waits \(Lesson09.closePatience) ms for the server's close",
+                    "等服务器的关闭帧 \(Lesson09.closePatience) ms"),
+                got: say("it gave up after \(took) ms", "\(took) ms 后就放弃了"))
+        }
+        try server.expectDropped()
+    },
+    Check("client-broken-server", suspects: Cause.client) { trial in
+        let cases: [(what: String, bytes: [UInt8], code: UInt16, error: String)] = [
+            (say("a masked frame", "带掩码的帧"), [0x81, 0x81, 1, 2, 3, 4, 0x79], 1002, "protocolError"),
+            (say("opcode 3", "操作码 3"), [0x83, 0], 1002, "protocolError"),
+            (say("a text that is not UTF-8", "不是 UTF-8 的文本"), [0x81, 2, 0xC3, 0x28], 1007, "invalidText"),
+            (
+                say("a frame of 2^40 bytes", "2^40 字节的帧"), [0x82, 127, 0, 0, 1, 0, 0, 0, 0, 0], 1009, "tooLong"
+            ),
+        ]
+        for (what, bytes, code, error) in cases {
+            let play = try trial.beginClient(steps: [receive])
+            let server = try play.accept()
+            trial.note(what)
+            try server.stream.send(bytes)
+            try server.expectClose(code, cause: "error-not-told")
+            server.stream.halfClose()
+            try trial.expect(play.call, throws: "WebSocketError", error, cause: nil)
+            try server.expectDropped()
+        }
+    },
+    Check("client-endless-message", suspects: Cause.client) { trial in
+        // Fragments without end: never over the limit in one frame, but together.
+        let play = try trial.beginClient(steps: [receive])
+        let server = try play.accept()
+        let part = [UInt8](repeating: UInt8(ascii: "x"), count: 4 << 20)
+        try server.send(.binary, part, isFinal: false)
+        for _ in 0..<15 { try server.send(.continuation, part, isFinal: false) }
+        // 64 MiB, and now one byte more.
+        try server.send(.continuation, [0], isFinal: false)
+        try server.expectClose(1009, cause: "message-limit-ignored")
+        server.stream.halfClose()
+        try trial.expect(play.call, throws: "WebSocketError", "tooLong", cause: nil)
+    },
+    Check("client-abrupt-end", suspects: Cause.client) { trial in
+        // In the middle of the answer, before it, in the middle of a frame, between frames.
+        for part in [0, 40] {
+            let play = try trial.beginClient(steps: [receive])
+            _ = try play.stream.receiveHead(say("a request", "一个请求"))
+            try play.stream.send(Array(answer(to: play.key).prefix(part)))
+            play.stream.close()
+            try trial.expectSocketError(play.call)
+        }
+        for bytes in [[], [0x81, 5, 0x68]] as [[UInt8]] {
+            let play = try trial.beginClient(steps: [receive])
+            let server = try play.accept()
+            try server.stream.send(bytes)
+            server.stream.close()
+            try trial.expectSocketError(play.call)
+        }
+        let play = try trial.beginClient(steps: [receive])
+        let server = try play.accept()
+        server.stream.reset()
+        try trial.expectSocketError(play.call)
+    },
+    Check("client-bad-day", suspects: [.interruptedCall, .shortSend] + Cause.client) { trial in
+        let plan =
+            FaultPlan.most(3, each: .receive) + .most(2, each: .send) + .fail(.receive, every: 5, with: EINTR)
+            + .fail(.send, every: 7, with: EINTR) + .fail(.waitReady, 1, through: 2, with: EINTR)
+        let text = trial.random.letters(300)
+        let play = try trial.beginClient(
+            steps: [.list([.string("text"), .bytes(text)]), receive, close(1000)], plan: plan)
+        let server = try play.accept()
+        try server.expect(.text, text)
+        try server.send(.text, text)
+        try server.answerClose(1000)
+        try trial.expect(play.call, returns: [event("text", text), closed(1000)])
+    },
+    Check("client-leaves-nothing", suspects: [.connectionLeak] + Cause.client) { trial in
+        let process = try trial.launch(descriptorLimit: 32)
+        let nobody = try trial.boundStream()
+        for _ in 0..<20 {
+            let call = try trial.begin(
+                "client", clientArguments(nobody.address, key: exampleKey, steps: []), in: process)
+            try trial.expect(call, throwsSocketError: ECONNREFUSED, cause: nil)
+        }
+        let listener = try trial.listen()
+        for number in 0..<40 {
+            let call = try trial.begin(
+                "client", clientArguments(listener.address, key: exampleKey, steps: [close(1000)]), in: process)
+            let stream = try listener.accept(from: call)
+            _ = try stream.receiveHead(say("a request", "一个请求"))
+            if number % 2 == 0 {
+                try stream.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+                try trial.expect(call, throws: "HandshakeError", "status", cause: nil)
+            } else {
+                try stream.send(answer(to: exampleKey))
+                let server = FramePeer(stream, as: .server, random: trial.random)
+                try server.answerClose(1000)
+                _ = try call.value()
+            }
+            stream.close()
+        }
+    },
+    Check("client-python", suspects: Cause.client) { trial in
+        let server = try PythonPeer.echoServer(trial)
+        defer { server.stop() }
+        let messages = [Array("hello, 世界".utf8), [], trial.random.letters(70_000), trial.random.letters(1_200_000)]
+        var steps: [Value] = []
+        var expected: [Value] = []
+        for message in messages {
+            steps += [.list([.string("text"), .bytes(message)]), receive]
+            expected.append(event("text", message))
+        }
+        let bytes = trial.random.bytes(5000)
+        steps += [.list([.string("binary"), .bytes(bytes)]), receive]
+        expected.append(event("binary", bytes))
+        steps += [.list([.string("ping"), .bytes([1, 2])]), receive, close(1000, "bye")]
+        expected += [event("pong", [1, 2]), closed(1000, "bye")]
+        let key = Data(trial.random.bytes(16)).base64EncodedString()
+        let call = try trial.begin("client", clientArguments(server.address, key: key, steps: steps))
+        try trial.expect(call, returns: expected)
+    },
+]
+
+// MARK: - What a client is told to do, and what it answers
+
+private let receive = Value.list([.string("receive")])
+private func close(_ code: Int, _ reason: String = "") -> Value {
+    .list([.string("close"), .string(reason), .int(code)])
+}
+private func event(_ name: String, _ bytes: [UInt8]) -> Value { .list([.string(name), .bytes(bytes)]) }
+private func closed(_ code: UInt16?, _ reason: String = "") -> Value {
+    .list([.string("close"), .bytes(Array(reason.utf8)), code.map { .int(Int($0)) } ?? .none])
+}
+
+private func clientArguments(
+    _ address: SocketAddress, path: String = "/", key: String, origin: String? = nil, steps: [Value]
+) -> [Value] {
+    [
+        .string(address.host), .int(Int(address.port)), .string(path), .string(key),
+        origin.map { .string($0) } ?? .none, .list(steps),
+    ]
+}
+
+private func answer(to key: String) -> [UInt8] {
+    Array(
+        ("HTTP/1.1 101 Switching Protocols\r\nupgrade: WebSocket\r\nconnection: upgrade\r\n"
+            + "Server: grader\r\nSec-WebSocket-Accept: \(acceptFor(key))\r\n\r\n").utf8)
+}
+
+/// A client under way, and the grader's end of its connection.
+private struct ClientPlay {
+    let trial: Trial
+    let call: PendingCall
+    let stream: StreamPeer
+    let host: String
+    let key: String
+
+    /// Shakes hands as a server should.
+    func accept(
+        alreadyRead: Bool = false, sending send: ([UInt8], StreamPeer) throws -> Void = { try $1.send($0) }
+    ) throws -> FramePeer {
+        if !alreadyRead { _ = try stream.receiveHead(say("a request", "一个请求")) }
+        try send(answer(to: key), stream)
+        return FramePeer(stream, as: .server, random: trial.random)
+    }
+}
+
+extension FramePeer {
+    /// The client closes with this code; the server answers, and ends the connection, as it should be the first to.
+    fileprivate func answerClose(_ code: UInt16, _ reason: String? = nil) throws {
+        let frame = try nextFrame("close \(code)")
+        try checkMask(frame)
+        guard frame.opcode == Opcode.close.rawValue,
+            frame.payload.prefix(2) == [UInt8(code >> 8), UInt8(code & 0xFF)]
+        else { throw Failure(expected: say("close \(code) on \(name)", "\(name)收到 close \(code)"), got: frame.text) }
+        try send(.close, frame.payload)
+        stream.halfClose()
+    }
+}
+
+extension Trial {
+    fileprivate func beginClient(
+        path: String = "/", origin: String? = nil, steps: [Value], plan: FaultPlan? = nil
+    ) throws -> ClientPlay {
+        let listener = try listen()
+        let key = Data(random.bytes(16)).base64EncodedString()
+        let call = try begin(
+            "client", clientArguments(listener.address, path: path, key: key, origin: origin, steps: steps), plan: plan)
+        let stream = try listener.accept(from: call)
+        return ClientPlay(
+            trial: self, call: call, stream: stream, host: "\(listener.address.host):\(listener.address.port)", key: key
+        )
+    }
+
+    fileprivate func expect(_ call: PendingCall, returns events: [Value]) throws {
+        guard case .list(let got) = try call.value() else { throw LabError("a list was expected") }
+        for (index, wanted) in events.enumerated() {
+            guard index < got.count, got[index] == wanted else {
+                throw Failure(
+                    expected: say(
+                        "event \(index + 1) is \(wanted.eventText)", "第 \(index + 1) 个事件是 \(wanted.eventText)"),
+                    got: index < got.count ? got[index].eventText : say("no more events", "没有更多事件"))
+            }
+        }
+    }
+
+    fileprivate func expect(_ call: PendingCall, throws type: String, _ name: String, cause: String?) throws {
+        let sentence = say("it throws \(type).\(name)", "抛出 \(type).\(name)")
+        let outcome = try call.outcome(expecting: sentence)
+        if case .threw(type, name, _, _) = outcome { return }
+        throw Failure(expected: sentence, got: outcome.text, cause: cause)
+    }
+
+    fileprivate func expect(_ call: PendingCall, throwsSocketError code: Int32, cause: String?) throws {
+        let sentence = say("it throws SocketError \(errorName(code))", "抛出 SocketError \(errorName(code))")
+        let outcome: PendingCall.Outcome
+        do { outcome = try call.outcome(expecting: sentence) } catch var failure as Failure {
+            failure.cause = failure.cause ?? cause
+            throw failure
+        }
+        if case .threw("SocketError", _, code, _) = outcome { return }
+        throw Failure(expected: sentence, got: outcome.text)
+    }
+
+    fileprivate func expectSocketError(_ call: PendingCall) throws {
+        let sentence = say("it throws a SocketError", "抛出 SocketError")
+        let outcome = try call.outcome(expecting: sentence)
+        if case .threw("SocketError", _, _, _) = outcome { return }
+        throw Failure(expected: sentence, got: outcome.text, cause: "end-taken-for-close")
+    }
+
+    /// A server that answers the handshake so is not spoken to.
+    fileprivate func expectRefusal(_ text: String, error: String, cause: String?) throws {
+        let play = try beginClient(steps: [.list([.string("text"), .bytes([0x78])])])
+        _ = try play.stream.receiveHead(say("a request", "一个请求"))
+        try play.stream.send(text.replacingOccurrences(of: "ACCEPT", with: acceptFor(play.key)))
+        try expect(play.call, throws: "HandshakeError", error, cause: cause)
+        try play.stream.expectEnd()
+    }
+}
+
+extension Value {
+    /// `text "hello"`
+    fileprivate var eventText: String {
+        guard case .list(let parts) = self, case .string(let name)? = parts.first, parts.count > 1,
+            case .bytes(let bytes) = parts[1]
+        else { return text }
+        var words = [name]
+        if parts.count > 2, case .int(let code) = parts[2] { words.append("\(code)") }
+        if name != "close" || !bytes.isEmpty { words.append(quoted(bytes)) }
+        return words.joined(separator: " ")
+    }
+}
+
+extension Cause {
+    fileprivate static let client: [Cause] = [.waitsForFrame, .waitsForMore]
+
+    /// What one recv brought was the answer and the first frames, and the client waits for the frames.
+    fileprivate static let framesBehindAnswerLost = Cause("frames-behind-answer-lost") { evidence in
+        guard let blocked = evidence.timeline.blocked.last(where: { $0.isReceive || $0.isWait }) else { return nil }
+        return blocked.callText
+    }
+
+    fileprivate static let pingReturned = Cause("ping-returned") { evidence in
+        evidence.failure.got.hasPrefix("ping") ? evidence.failure.got : nil
+    }
+
+    fileprivate static let clientKeptClose = Cause("close-not-answered") { evidence in
+        evidence.failure.got.contains(say("closed", "关闭")) ? "" : nil
+    }
+
+    /// It waits for bytes of which the server has sent all.
+    fileprivate static let waitsForFrame = Cause("waits-for-frame") { evidence in
+        guard let blocked = evidence.timeline.blocked.last(where: \.isReceive) else { return nil }
+        return blocked.callText
+    }
+}

@@ -1,0 +1,284 @@
+// The grader's end of a WebSocket, in either role, over a raw connection. Nothing that it sends is checked: it can say what
+// no endpoint may.
+import Course
+import Foundation
+import GraderKit
+import Sockets
+import Wire
+
+/// One frame as it came.
+struct IncomingFrame: Equatable {
+    var isFinal: Bool
+    var reserved: UInt8
+    var opcode: UInt8
+    var mask: [UInt8]?
+    /// Unmasked.
+    var payload: [UInt8]
+
+    /// `text "hello"`, `close 1000 "bye"`
+    var text: String {
+        var words = [frameName(opcode)]
+        if opcode == Opcode.close.rawValue, payload.count >= 2 {
+            words.append("\(UInt16(payload[0]) << 8 | UInt16(payload[1]))")
+            if payload.count > 2 { words.append(quoted(Array(payload[2...]))) }
+        } else if !payload.isEmpty {
+            words.append(quoted(payload))
+        }
+        if !isFinal { words.append(say("(not final)", "（不是最后一片）")) }
+        if reserved != 0 { words.append(say("(reserved bits set)", "（保留位不为 0）")) }
+        return words.joined(separator: " ")
+    }
+}
+
+func frameName(_ opcode: UInt8) -> String {
+    Opcode(rawValue: opcode).map { "\($0)" } ?? say("opcode \(opcode)", "操作码 \(opcode)")
+}
+
+final class FramePeer {
+    let stream: StreamPeer
+    /// What the grader is on this connection.
+    let role: WebSocketRole
+    private var random: SeededGenerator
+    /// Received, and not yet taken as frames.
+    private var buffer: [UInt8]
+    private var start = 0
+
+    init(_ stream: StreamPeer, as role: WebSocketRole, random: SeededGenerator, behind: [UInt8] = []) {
+        (self.stream, self.role, self.random, buffer) = (stream, role, random, behind)
+    }
+
+    var name: String { stream.name }
+
+    // MARK: Sending
+
+    /// - Parameter mask: as the role wants it, unless told otherwise: `.some(nil)` sends a client's frame unmasked.
+    func frame(
+        _ opcode: Opcode, _ payload: [UInt8] = [], isFinal: Bool = true, mask: [UInt8]?? = nil
+    ) -> [UInt8] {
+        let key = mask ?? (role == .client ? random.bytes(4) : nil)
+        var bytes = [(isFinal ? 0x80 : 0) | opcode.rawValue]
+        let maskBit: UInt8 = key == nil ? 0 : 0x80
+        switch payload.count {
+        case ...125: bytes.append(maskBit | UInt8(payload.count))
+        case ...0xFFFF: bytes += [maskBit | 126, UInt8(payload.count >> 8), UInt8(payload.count & 0xFF)]
+        default:
+            bytes.append(maskBit | 127)
+            bytes += withUnsafeBytes(of: UInt64(payload.count).bigEndian, Array.init)
+        }
+        guard let key else { return bytes + payload }
+        return bytes + key + payload.enumerated().map { $1 ^ key[$0 & 3] }
+    }
+
+    func send(_ opcode: Opcode, _ payload: [UInt8] = [], isFinal: Bool = true, mask: [UInt8]?? = nil) throws {
+        try stream.send(frame(opcode, payload, isFinal: isFinal, mask: mask))
+    }
+
+    func send(_ text: String) throws { try send(.text, Array(text.utf8)) }
+
+    func sendClose(_ code: UInt16?, _ reason: String = "") throws {
+        try send(.close, code.map { [UInt8($0 >> 8), UInt8($0 & 0xFF)] + Array(reason.utf8) } ?? [])
+    }
+
+    // MARK: Receiving
+
+    enum Next {
+        case frame(IncomingFrame)
+        case end
+        case broken(Int32)
+        case late
+    }
+
+    /// The next frame, as it is: a rule that it breaks is for the check to see.
+    func next(until deadline: Deadline, expected: String) throws -> Next {
+        while true {
+            if let frame = takeFrame() { return .frame(frame) }
+            switch try stream.receive(1 << 18, until: deadline, expected: expected) {
+            case .bytes(let bytes):
+                if start > 0 { buffer.removeFirst(start) }
+                start = 0
+                buffer += bytes
+            case .end: return .end
+            case .broken(let code): return .broken(code)
+            case .late: return .late
+            }
+        }
+    }
+
+    private func takeFrame() -> IncomingFrame? {
+        let available = buffer.count - start
+        guard available >= 2 else { return nil }
+        let (first, second) = (buffer[start], buffer[start + 1])
+        let lengthSize = second & 0x7F == 126 ? 2 : second & 0x7F == 127 ? 8 : 0
+        let header = 2 + lengthSize + (second & 0x80 == 0 ? 0 : 4)
+        guard available >= header else { return nil }
+        let length =
+            lengthSize == 0
+            ? UInt64(second & 0x7F)
+            : buffer[(start + 2)..<(start + 2 + lengthSize)].reduce(0 as UInt64) { $0 << 8 | UInt64($1) }
+        guard UInt64(available - header) >= length else { return nil }
+        let mask = second & 0x80 == 0 ? nil : Array(buffer[(start + header - 4)..<(start + header)])
+        var payload = Array(buffer[(start + header)..<(start + header + Int(length))])
+        if let mask { for index in payload.indices { payload[index] ^= mask[index & 3] } }
+        start += header + Int(length)
+        return IncomingFrame(
+            isFinal: first & 0x80 != 0, reserved: first & 0x70, opcode: first & 0x0F, mask: mask, payload: payload)
+    }
+
+    /// The next frame; that none comes is a failure.
+    func nextFrame(_ expected: String, within seconds: Double = Deadline.patience, cause: String? = nil) throws
+        -> IncomingFrame
+    {
+        let sentence = say(
+            "\(expected) on \(name) within \(Int(seconds * Deadline.scale)) s",
+            "\(name)在 \(Int(seconds * Deadline.scale)) 秒内收到 \(expected)")
+        switch try next(until: Deadline(in: seconds), expected: sentence) {
+        case .frame(let frame): return frame
+        case .late:
+            let rest = buffer.count - start
+            throw Failure(
+                expected: sentence,
+                got: rest == 0
+                    ? say("nothing", "什么也没有")
+                    : say("\(byteCount(rest)) that are no whole frame", "\(byteCount(rest))，不成一帧"), cause: cause)
+        case .end: throw Failure(expected: sentence, got: say("the connection was closed", "连接被关闭"), cause: cause)
+        case .broken(let code):
+            throw Failure(
+                expected: sentence,
+                got: say("the connection was broken: \(errorText(code))", "连接断开：\(errorText(code))"), cause: cause)
+        }
+    }
+
+    /// The next frame is this one, in the form that the role of the program wants.
+    @discardableResult
+    func expect(
+        _ opcode: Opcode, _ payload: [UInt8], within seconds: Double = Deadline.patience, cause: String? = nil
+    ) throws -> IncomingFrame {
+        let wanted = IncomingFrame(isFinal: true, reserved: 0, opcode: opcode.rawValue, payload: payload).text
+        let frame = try nextFrame(wanted, within: seconds)
+        try checkMask(frame)
+        guard frame.isFinal, frame.reserved == 0, frame.opcode == opcode.rawValue, frame.payload == payload else {
+            throw Failure(
+                expected: say("\(wanted) on \(name)", "\(name)收到 \(wanted)"), got: frame.text,
+                difference: frame.opcode == opcode.rawValue
+                    ? byteDifference(expected: payload, got: frame.payload) : [],
+                cause: cause)
+        }
+        return frame
+    }
+
+    func expect(_ text: String) throws { try expect(.text, Array(text.utf8)) }
+
+    /// A client masks, a server does not.
+    func checkMask(_ frame: IncomingFrame) throws {
+        if role == .server && frame.mask == nil {
+            throw Failure(
+                expected: say("a client's frames are masked", "客户端的帧带掩码"),
+                got: say("\(frame.text), not masked", "\(frame.text)，没有掩码"), cause: "mask-missing")
+        }
+        if role == .client && frame.mask != nil {
+            throw Failure(
+                expected: say("a server's frames are not masked", "服务器的帧不带掩码"),
+                got: say("\(frame.text), masked", "\(frame.text)，带掩码"), cause: "server-masks")
+        }
+    }
+
+    /// A close frame with this code (nil: empty), and then the end of the stream.
+    func expectClose(_ code: UInt16?, cause: String? = nil) throws {
+        let wanted = code.map { "close \($0)" } ?? say("an empty close frame", "空的关闭帧")
+        let frame = try nextFrame(wanted, cause: cause)
+        try checkMask(frame)
+        let got = frame.payload.count >= 2 ? UInt16(frame.payload[0]) << 8 | UInt16(frame.payload[1]) : nil
+        guard frame.opcode == Opcode.close.rawValue, got == code, frame.payload.count != 1 else {
+            throw Failure(
+                expected: say("\(wanted) on \(name)", "\(name)收到 \(wanted)"), got: frame.text, cause: cause)
+        }
+    }
+
+    /// The connection ends, with a reset or without; frames that come before that do not matter.
+    func expectDropped(within seconds: Double = Deadline.patience, cause: String? = nil) throws {
+        let sentence = say("the program ends \(name)", "程序结束\(name)")
+        let deadline = Deadline(in: seconds)
+        while true {
+            switch try next(until: deadline, expected: sentence) {
+            case .frame: continue
+            case .end, .broken: return
+            case .late: throw Failure(expected: sentence, got: say("it is still open", "它仍然开着"), cause: cause)
+            }
+        }
+    }
+
+    func leave() throws {
+        try sendClose(1000)
+        try expectClose(1000)
+        stream.close()
+    }
+}
+
+// MARK: - The handshake
+
+/// The key of RFC 6455's example, and its answer.
+let exampleKey = "dGhlIHNhbXBsZSBub25jZQ=="
+
+func acceptFor(_ key: String) -> String {
+    Data(sha1(Array((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").utf8))).base64EncodedString()
+}
+
+/// A request as browsers send it.
+func upgradeRequest(origin: String? = nil, key: String = exampleKey) -> [UInt8] {
+    var lines = [
+        "GET / HTTP/1.1", "Host: localhost", "Connection: keep-alive, Upgrade", "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: \(key)",
+    ]
+    if let origin { lines.append("Origin: \(origin)") }
+    return Array((lines + ["", ""]).joined(separator: "\r\n").utf8)
+}
+
+extension StreamPeer {
+    /// Everything up to the empty line, and what has come behind it.
+    func receiveHead(_ expected: String) throws -> (head: String, behind: [UInt8]) {
+        let deadline = Deadline()
+        var got: [UInt8] = []
+        while true {
+            if let end = Data(got).range(of: Data("\r\n\r\n".utf8))?.upperBound {
+                return (String(decoding: got[..<end], as: UTF8.self), Array(got[end...]))
+            }
+            switch try receive(4096, until: deadline, expected: expected) {
+            case .bytes(let bytes): got += bytes
+            case .end:
+                throw Failure(
+                    expected: expected,
+                    got: say("the connection was closed after \(quoted(got))", "收到 \(quoted(got)) 后连接被关闭"))
+            case .broken(let code): throw Failure(expected: expected, got: errorText(code))
+            case .late:
+                throw Failure(expected: expected, got: got.isEmpty ? say("nothing", "什么也没有") : quoted(got))
+            }
+        }
+    }
+}
+
+extension Trial {
+    /// A client that is connected to a WebSocket server, its handshake done.
+    func join(_ server: Server, origin: String? = nil, smallBuffers: Bool = false) throws -> FramePeer {
+        let stream = try server.connect(smallBuffers: smallBuffers)
+        return try open(stream, origin: origin)
+    }
+
+    func open(_ stream: StreamPeer, origin: String? = nil) throws -> FramePeer {
+        try stream.send(upgradeRequest(origin: origin))
+        return try finishOpening(stream)
+    }
+
+    /// The answer to a request that was sent already.
+    func finishOpening(_ stream: StreamPeer) throws -> FramePeer {
+        let expected = say("an answer 101 on \(stream.name)", "\(stream.name)收到 101 应答")
+        let (head, behind) = try stream.receiveHead(expected)
+        let lines = head.components(separatedBy: "\r\n")
+        guard lines[0].hasPrefix("HTTP/1.1 101"),
+            lines.contains(where: {
+                $0.lowercased().hasPrefix("sec-websocket-accept:") && $0.hasSuffix(acceptFor(exampleKey))
+            })
+        else { throw Failure(expected: expected, got: quoted(Array(head.utf8), most: 60)) }
+        return FramePeer(
+            stream, as: .client, random: SeededGenerator(seed: random.next()), behind: behind)
+    }
+}
