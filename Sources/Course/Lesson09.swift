@@ -108,13 +108,10 @@ public struct Lesson09: LessonContract {
                 return try converse(client, try a.list(5))
             },
             .server("chat-server") { host, port in try chatServer(host, port, ChatRules(page: ChatRules.smallPage)) },
-            // Host, port, origins, and a page: for a room that others than graders visit. Does not return.
-            .function("chat-room") { a in
-                let origins = try a.list(2)
-                let rules = ChatRules(
-                    allowedOrigins: try origins.indices.map { try origins.string($0) }, page: try a.bytes(3))
-                try chatServer(try a.string(0), UInt16(try a.int(1)), rules)
-                return .none
+            // For people and their browsers: the page has to know the port before the server has one.
+            .server("chat-room") { host, port in
+                let port = port == 0 ? try freePort(host) : port
+                try chatServer(host, port, ChatRules.room(host: host, port: port))
             },
             .server("chat-server-to-all") { host, port in try chatServer(host, port, ChatRules(echoesToSender: true)) },
             .server("heartbeat-server") { host, port in try heartbeatServer(host, port, Heartbeat()) },
@@ -411,4 +408,13 @@ private func converse(_ client: any WebSocketClient, _ steps: [Value]) throws ->
         }
     }
     return .list(received)
+}
+
+/// A port that nobody has at this moment.
+private func freePort(_ host: String) throws -> UInt16 {
+    let address = try SocketAddress(host: host, port: 0)
+    let descriptor = try check("socket", socket(address.family, SOCK_STREAM, 0))
+    defer { close(descriptor) }
+    try check("bind", address.withSockaddr { bind(descriptor, $0, $1) })
+    return try SocketAddress.local(of: descriptor).port
 }

@@ -7,6 +7,7 @@ import Sockets
 import Solution04
 import Solution05
 import Solution08
+import Solution09
 
 func host(_ arguments: ArraySlice<String>) -> Never {
     guard let slug = arguments.first, let lesson = hosted.first(where: { type(of: $0).slug == slug }) else {
@@ -22,6 +23,7 @@ private var hosted: [any LessonContract] {
     references + [
         DemoProgram(
             lesson04: Solution04.reference, lesson05: Solution05.reference, lesson08: Solution08.reference,
-            selectFileServer: Solution08.selectFileServer)
+            selectFileServer: Solution08.selectFileServer),
+        WebSocketDemoProgram(lesson09: Solution09.reference),
     ]
 }

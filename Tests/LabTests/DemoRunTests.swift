@@ -240,7 +240,7 @@ final class DemoRunTests: XCTestCase {
         let copy = folder.appendingPathComponent("a copy")
         try FileManager.default.copyItem(at: DemoProcess.lab, to: copy)
         for demo in Demo.all {
-            let isClient = ["udp-client", "tcp-client"].contains(demo.id)
+            let isClient = ["udp-client", "tcp-client", "ws-client"].contains(demo.id)
             let port = demo.port == nil || isClient ? [] : ["--port", "0"]
             let input = isClient || demo.id == "byte-order" || demo.id == "addresses" ? "" : "hello\n"
             let ended = try DemoProcess.run(["run", demo.id] + port, input: input, lab: copy, folder: folder)

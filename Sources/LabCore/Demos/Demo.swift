@@ -48,7 +48,7 @@ public struct Demo: Sendable {
     public static let all: [Demo] = [
         .byteOrder, .addresses, .udpEcho, .udpClient, .udpBroadcast, .udpLossy, .tcpEcho, .tcpClient, .tcpThreads,
         .tcpFork, .handshake, .sticky, .framing, .fileTransfer, .selectEcho, .epollEcho, .epollEdge, .epollIdle,
-        .httpServer, .httpSelect,
+        .httpServer, .httpSelect, .wsClient, .wsChat,
     ]
 
     /// - Throws: a usage error that suggests the nearest name.
