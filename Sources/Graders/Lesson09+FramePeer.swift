@@ -260,10 +260,10 @@ extension Trial {
     /// A client that is connected to a WebSocket server, its handshake done.
     func join(_ server: Server, origin: String? = nil, smallBuffers: Bool = false) throws -> FramePeer {
         let stream = try server.connect(smallBuffers: smallBuffers)
-        return try open(stream, origin: origin)
+        return try shakeHands(stream, origin: origin)
     }
 
-    func open(_ stream: StreamPeer, origin: String? = nil) throws -> FramePeer {
+    func shakeHands(_ stream: StreamPeer, origin: String? = nil) throws -> FramePeer {
         try stream.send(upgradeRequest(origin: origin))
         return try finishOpening(stream)
     }

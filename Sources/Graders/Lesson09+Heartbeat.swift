@@ -35,8 +35,8 @@ let heartbeatOfLesson09Checks: [Check] = [
                 cause: "same-ping-again")
         }
         // Who has not shaken hands yet gets none: that would be no HTTP.
-        let open = try trial.open(silent)
-        open.stream.close()
+        let opened = try trial.shakeHands(silent)
+        opened.stream.close()
     },
     Check("heartbeat-echoes", suspects: [.textForPing, .neverPings]) { trial in
         let server = try trial.serve("heartbeat-server")
