@@ -132,7 +132,17 @@ int setsockopt(int fd, int level, int option, const void *value, socklen_t lengt
 int getsockopt(int fd, int level, int option, void *value, socklen_t *length) {
     REFUSE_HIDDEN(fd);
     if (!RECORDED) return REAL(getsockopt)(fd, level, option, value, length);
-    return TAP_PLAIN(getsockopt, fd, level, option, REAL(getsockopt)(fd, level, option, value, length));
+    struct tap_span span = tap_begin(TAP_getsockopt, fd);
+    span.record.argument[0] = level;
+    span.record.argument[1] = option;
+    tap_enter(&span, 0);
+    socklen_t room = length ? *length : 0;
+    int result = -1;
+    if (span.fault.error) errno = span.fault.error;
+    else result = REAL(getsockopt)(fd, level, option, value, length);
+    if (result == 0 && value && length) tap_data(&span, value, *length < room ? *length : room);
+    tap_leave(&span, result);
+    return result;
 }
 
 int getsockname(int fd, struct sockaddr *address, socklen_t *length) {

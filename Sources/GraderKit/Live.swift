@@ -13,6 +13,9 @@ public enum LiveError: Error, Sendable {
     case ended(Subject.Ending?)
 }
 
+/// How many descriptors this process, and a program that it starts, may have open at most.
+public var descriptorsPermitted: UInt { mostDescriptors }
+
 extension Program {
     /// The reference of a lesson, or another contract, in an executable that hosts it: `lab host 04-tcp`.
     public static func hosted(_ slug: String, by executable: String) -> Program {

@@ -35,6 +35,14 @@ public struct Call: Sendable {
     /// It came back, but the record of that was dropped: the pipe was full.
     public var returnIsLost = false
 
+    /// What `getsockopt` said of SO_ERROR: an errno, 0 for none.
+    public var pendingError: Int32? {
+        guard name == "getsockopt", result == 0, returned != nil, data.count == 4,
+            arguments == (Int64(SOL_SOCKET), Int64(SO_ERROR))
+        else { return nil }
+        return data.withUnsafeBytes { $0.loadUnaligned(as: Int32.self) }
+    }
+
     public var isBlocked: Bool { returned == nil && !returnIsLost }
     public var failed: Bool { returned != nil && result == -1 }
 

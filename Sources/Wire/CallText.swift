@@ -18,6 +18,7 @@ extension Call {
         var text = callText + " = " + resultText
         if isReceive && result > 0 { text += " " + quoted(data, total: Int(result)) }
         if let found, !found.host.isEmpty { text += note(found) }
+        if let pendingError { text += "   → \(pendingError == 0 ? "0" : errorName(pendingError))" }
         if perturbed { text += say("   [made by the lab]", "   [实验环境制造]") }
         return text
     }

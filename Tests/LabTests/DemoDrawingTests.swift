@@ -53,6 +53,36 @@ final class DemoDrawingTests: XCTestCase {
         XCTAssertEqual(displayWidth(String(line)), 67)
     }
 
+    /// A connect that does not block only begins: what becomes of it SO_ERROR says, and only then is there anything to end.
+    func testAConnectThatIsBegun() throws {
+        let scene = Scene()
+        let stream = (Int64(AF_INET), Int64(SOCK_STREAM as Int32))
+        let asked = (Int64(SOL_SOCKET), Int64(SO_ERROR))
+        for code in [ECONNREFUSED, 0] {
+            scene.left("socket", arguments: stream, result: 3)
+            scene.left(
+                "fcntl", 3, arguments: (Int64(F_SETFL), Int64(O_RDWR | O_NONBLOCK)), result: 0)
+            scene.left("connect", 3, result: -1, error: EINPROGRESS, given: server, found: client)
+            let bytes = withUnsafeBytes(of: code) { String(decoding: $0, as: UTF8.self) }
+            scene.left("getsockopt", 3, received: code == 0 ? "\0\0\0\0" : bytes, arguments: asked, result: 0)
+            scene.left("close", 3, result: 0)
+        }
+        XCTAssertEqual(
+            scene.drawn(from: 0),
+            """
+            socket(…, SOCK_STREAM) = 3
+            fcntl(F_SETFL, O_NONBLOCK)
+            connect(3) = -1 EINPROGRESS  ──────── SYN ────────▶ 127.0.0.1:12000
+            getsockopt(3) → ECONNREFUSED
+            close(3) = 0
+            socket(…, SOCK_STREAM) = 3
+            fcntl(F_SETFL, O_NONBLOCK)
+            connect(3) = -1 EINPROGRESS  ──────── SYN ────────▶ 127.0.0.1:12000
+            getsockopt(3, SO_ERROR) → 0
+            close(3) = 0                 ──────── FIN ────────▶ 127.0.0.1:12000
+            """)
+    }
+
     func testALateDatagramAndALostOne() throws {
         let scene = Scene(hasNetwork: true)
         scene.left("socket", arguments: (2, 2), result: 3)

@@ -64,6 +64,11 @@ final class DemoProcess {
         return try SocketAddress(host: host, port: port)
     }
 
+    /// What it prints first.
+    func firstLine() -> String? { output.firstLine() }
+
+    func endInput() { try? input.fileHandleForWriting.close() }
+
     func interrupt(_ signal: Int32) { kill(process.processIdentifier, signal) }
 
     /// Ends its input, waits for its end and for that of its output.

@@ -16,7 +16,9 @@ final class DemoRefusalTests: XCTestCase {
             ("udp-echo", SOCK_DGRAM), ("udp-lossy", SOCK_DGRAM), ("tcp-echo", SOCK_STREAM),
             ("tcp-threads", SOCK_STREAM),
             ("tcp-fork", SOCK_STREAM), ("handshake", SOCK_STREAM), ("sticky", SOCK_STREAM), ("framing", SOCK_STREAM),
-            ("file-transfer", SOCK_STREAM),
+            ("file-transfer", SOCK_STREAM), ("nonblocking-connect", SOCK_STREAM), ("duplex-chat", SOCK_STREAM),
+            ("select-echo", SOCK_STREAM), ("epoll-echo", SOCK_STREAM), ("epoll-edge", SOCK_STREAM),
+            ("epoll-idle", SOCK_STREAM),
         ]
         for (demo, type) in demos {
             let holder = try PlainSocket.bound(type)
@@ -79,10 +81,12 @@ final class DemoRefusalTests: XCTestCase {
                 "--serve and --client are two programs: run each in a window of its own."
             ),
             (["byte-order", "--serve"], "byte-order has no --serve: it has no server of its own."),
-            (["byte-order", "--port", "1"], "byte-order has no --port: it uses no port."),
+            (["byte-order", "--port", "1"], "byte-order has no --port: it needs no port."),
             (["sticky", "--mine"], "sticky has no --mine: there is no exercise for what it shows."),
             (["handshake", "--client", "127.0.0.1:1"], "handshake has no --client: it plays both sides itself."),
             (["udp-echo", "--seed", "1"], "udp-echo has no --seed: nothing in it is left to chance."),
+            (["epoll-why", "--port", "1"], "epoll-why has no --port: it needs no port."),
+            (["tcp-echo", "--json"], "tcp-echo has no --json: it measures nothing."),
             (["udp-lossy", "--seed", "-1"], "--seed takes a whole number, not -1."),
         ]
         for (words, message) in cases {
@@ -108,7 +112,9 @@ final class DemoRefusalTests: XCTestCase {
             ("tcp-threads", "04-tcp", "ThreadedServer.swift"), ("tcp-fork", "04-tcp", "ForkingServer.swift"),
             ("framing", "05-framing", "FramedEchoServer.swift"), ("udp-broadcast", "03-udp", "Discover.swift"),
             ("file-transfer", "05-framing", "SendFile.swift"), ("byte-order", "01-byte-order", "ByteOrder.swift"),
-            ("addresses", "02-addresses", "Endpoint.swift"),
+            ("addresses", "02-addresses", "Endpoint.swift"), ("select-echo", "06-select", "SelectServer.swift"),
+            ("nonblocking-connect", "06-select", "ConnectWithTimeout.swift"),
+            ("duplex-chat", "06-select", "DuplexChat.swift"), ("epoll-why", "07-epoll", "EpollServer.swift"),
         ]
         for (name, slug, file) in starts {
             let demo = try Demo.find(name)

@@ -52,6 +52,8 @@ final class DemoRunTests: XCTestCase {
             ("handshake", "TIME-WAIT ("),
             ("sticky", "3 sends, 1 recv: \"onetwothree\""),
             ("file-transfer", "✔ nothing of it is left"),
+            ("nonblocking-connect", "getsockopt(3) → ECONNREFUSED"),
+            ("epoll-why", "    900 select █"),
         ]
         for (demo, text) in expected {
             let port = try Demo.find(demo).port == nil ? [] : ["--port", "0"]
@@ -79,6 +81,85 @@ final class DemoRunTests: XCTestCase {
                 "– | LISTEN", "ESTABLISHED | LISTEN, ESTABLISHED", "ESTABLISHED | LISTEN, ESTABLISHED",
                 "ESTABLISHED | LISTEN, ESTABLISHED", "FIN-WAIT-2 | LISTEN, CLOSE-WAIT", "TIME-WAIT (60 s) | LISTEN",
             ])
+    }
+
+    // MARK: Event loops
+
+    func testConnectingHasThreeFates() throws {
+        let ended = try DemoProcess.run(["run", "nonblocking-connect", "--quiet", "--port", "0"])
+        XCTAssertEqual(ended.status, 0, ended.errors)
+        let lines = ended.output.split(separator: "\n").map(String.init)
+        guard lines.count == 3 else { return XCTFail(ended.output) }
+        let place = lines[0].replacingOccurrences(of: "connected to ", with: "")
+        XCTAssertEqual(lines[1], "\(place): ECONNREFUSED, Connection refused")
+        XCTAssertEqual(lines[2], "\(place): ETIMEDOUT, Connection timed out")
+    }
+
+    func testConnectingToSomebodyElse() throws {
+        let server = try PlainSocket.bound(SOCK_STREAM)
+        let there = try DemoProcess.run(["run", "nonblocking-connect", "--client", "\(try server.address)"])
+        XCTAssertEqual(
+            there, .init(status: 0, output: "connected to \(try server.address)\n", errors: ""))
+        let nobody = try PlainSocket(SOCK_STREAM)
+        let any = try SocketAddress(host: "127.0.0.1", port: 0)
+        try check("bind", any.withSockaddr { bind(nobody.descriptor, $0, $1) })
+        let address = try nobody.address
+        XCTAssertEqual(
+            try DemoProcess.run(["run", "nonblocking-connect", "--client", "\(address)"]),
+            .init(status: 3, output: "", errors: "lab: \(address): ECONNREFUSED, Connection refused\n"))
+    }
+
+    func testAChatWithThePeerOfTheDemo() throws {
+        XCTAssertEqual(
+            try DemoProcess.run(["run", "duplex-chat", "--port", "0"], input: "hello\nsecond line"),
+            .init(status: 0, output: "who is there?\nHELLO\nSECOND LINE\nbye\n", errors: ""))
+    }
+
+    /// Both speak before either has heard anything, and each ends its own side.
+    func testTwoPeopleChat() throws {
+        let server = try DemoProcess(["run", "duplex-chat", "--serve", "--port", "0"])
+        let address = try server.listening()
+        let client = try DemoProcess(["run", "duplex-chat", "--client", "\(address)"])
+        client.write("from the client\n")
+        server.write("from the server\nand once more\n")
+        server.endInput()
+        client.endInput()
+        XCTAssertEqual(
+            try client.finish(), .init(status: 0, output: "from the server\nand once more\n", errors: ""))
+        XCTAssertEqual(
+            try server.finish(),
+            .init(status: 0, output: "listening on \(address)\nfrom the client\n", errors: ""))
+        for side in [client, server] { XCTAssertEqual(side.leftBehind, []) }
+    }
+
+    func testAChatThatNobodyJoinsEndsWhenAsked() throws {
+        let server = try DemoProcess(["run", "duplex-chat", "--serve", "--port", "0"])
+        let address = try server.listening()
+        server.interrupt(SIGINT)
+        XCTAssertEqual(try server.finish(), .init(status: 0, output: "listening on \(address)\n", errors: ""))
+        XCTAssertEqual(server.leftBehind, [])
+    }
+
+    func testWhatWasMeasuredAsJSON() throws {
+        let ended = try DemoProcess.run(["run", "epoll-why", "--json"])
+        XCTAssertEqual(ended.status, 0, ended.errors)
+        let result = try XCTUnwrap(
+            try JSONSerialization.jsonObject(with: Data(ended.output.utf8)) as? [String: Any])
+        let silent = try XCTUnwrap(result["oneTalksOthersAreSilent"] as? [[String: Double]])
+        let talking = try XCTUnwrap(result["allTalk"] as? [[String: Double]])
+        XCTAssertEqual(silent.compactMap { $0["clients"] }, [0, 100, 300, 600, 900])
+        XCTAssertEqual(talking.compactMap { $0["clients"] }, [1, 100, 300, 900])
+        for point in silent + talking { XCTAssertGreaterThan(point["select"] ?? 0, 0) }
+        // That is what the demo is about: on any machine the silent ones cost select far more than half.
+        XCTAssertLessThan(silent.last?["ratio"] ?? 1, 0.5)
+    }
+
+    func testMeasuringEndsWithCtrlC() throws {
+        let measuring = try DemoProcess(["run", "epoll-why"])
+        _ = measuring.firstLine()
+        measuring.interrupt(SIGINT)
+        XCTAssertEqual(try measuring.finish().status, 0)
+        XCTAssertEqual(measuring.leftBehind, [])
     }
 
     func testABadNetworkIsOvercome() throws {

@@ -66,6 +66,37 @@ final class DemoTerminalTests: XCTestCase {
         XCTAssertEqual(person.leave(), 0)
     }
 
+    func testBothSidesOfAChatAreDrawn() throws {
+        let person = try Person(["run", "duplex-chat", "--port", "0"], environment: ["NO_COLOR": "1"])
+        try person.see("who is there?\r\n> ")
+        person.type("it is me\n")
+        let screen = try person.see("IT IS ME\r\n> ")
+        XCTAssert(screen.contains("read(4, …, 16384) = 9"), screen)
+        XCTAssert(
+            screen.contains("send(3, …, 9) = 9            ──── \"it is me\\n\" ───▶ recv(4, …, 4096) = 9"), screen)
+        XCTAssert(screen.contains("write(5, …, 9) = 9"), screen)
+        // Unasked.
+        try person.see("are you still there?\r\n> ")
+        person.type("\u{4}")
+        let end = try person.see("The peer has ended the chat.")
+        XCTAssert(end.contains("shutdown(3, SHUT_WR) = 0     ──────── FIN ────────▶ recv(4, …, 4096) = 0"), end)
+        XCTAssertEqual(person.leave(), 0)
+    }
+
+    func testMeasurementsFitANarrowTerminal() throws {
+        for (language, columns) in [("en", 50), ("zh-Hans", 80)] {
+            let person = try Person(
+                ["run", "epoll-why"], language: language, environment: ["NO_COLOR": "1"], columns: columns)
+            let screen = try person.see("    100 select")
+            for line in screen.split(whereSeparator: { "\r\n".contains($0) }) {
+                XCTAssertLessThanOrEqual(
+                    displayWidth(line.replacingOccurrences(of: "\u{1b}[K", with: "")), columns, String(line))
+            }
+            person.type("\u{3}")
+            XCTAssertEqual(person.leave(), 0)
+        }
+    }
+
     func testQuietShowsAnswersOnly() throws {
         let person = try Person(["run", "tcp-echo", "--port", "0", "--quiet"], environment: ["NO_COLOR": "1"])
         try person.see("> ")
@@ -81,13 +112,15 @@ private final class Person {
     private let terminal: PseudoTerminal
     private var seen = 0
 
-    init(_ arguments: [String], language: String = "en", environment: [String: String] = [:]) throws {
+    init(
+        _ arguments: [String], language: String = "en", environment: [String: String] = [:], columns: Int = 80
+    ) throws {
         var variables = ProcessInfo.processInfo.environment
         variables["NO_COLOR"] = nil
         variables.merge(["LAB_LANG": language, "TERM": "xterm"]) { $1 }
         terminal = try PseudoTerminal(
             DemoProcess.lab.path, arguments, in: FileManager.default.temporaryDirectory,
-            environment: variables.merging(environment) { $1 }, columns: 80, rows: 24)
+            environment: variables.merging(environment) { $1 }, columns: columns, rows: 24)
     }
 
     func type(_ keys: String) { terminal.press(keys) }

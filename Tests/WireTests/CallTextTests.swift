@@ -83,6 +83,16 @@ final class CallTextTests: XCTestCase {
         return tap.timeline.calls
     }
 
+    func testWhatSOErrorSaid() {
+        for (code, text) in [(0, "0"), (ECONNREFUSED, "ECONNREFUSED")] {
+            var tap = Recorder()
+            let bytes = withUnsafeBytes(of: Int32(code)) { Array($0) }
+            tap.call("getsockopt", 3, with: [Int64(SOL_SOCKET), Int64(SO_ERROR)], data: bytes, result: 0)
+            XCTAssertEqual(tap.timeline.calls[0].text(now: 0), "getsockopt(3, SO_ERROR) = 0   → \(text)")
+            XCTAssertEqual(tap.timeline.calls[0].pendingError, Int32(code))
+        }
+    }
+
     func testEveryCall() {
         XCTAssertEqual(Set(calls.map(\.name)), Set(Recorder.callNames))
         XCTAssertEqual(

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #ifdef __linux__
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
@@ -33,6 +34,9 @@ static inline pid_t forkProcess(void) { return fork(); }
 /* pipe2(2) and accept4(2), which need _GNU_SOURCE, and that would change the type of every sockaddr parameter. */
 extern int pipe2(int ends[2], int flags);
 extern int accept4(int listener, struct sockaddr *address, socklen_t *length, int flags);
+/* sched_setaffinity(2), for the same reason. */
+extern int sched_getaffinity(pid_t process, size_t size, cpu_set_t *set);
+extern int sched_setaffinity(pid_t process, size_t size, const cpu_set_t *set);
 #endif
 
 /* What waitpid(2) reports. */

@@ -16,6 +16,8 @@ public struct Demo: Sendable {
         case root
         /// It uses a port.
         case address
+        /// It measures something.
+        case json
     }
 
     /// `udp-echo`
@@ -47,7 +49,8 @@ public struct Demo: Sendable {
     /// In the order of the lessons.
     public static let all: [Demo] = [
         .byteOrder, .addresses, .udpEcho, .udpClient, .udpBroadcast, .udpLossy, .tcpEcho, .tcpClient, .tcpThreads,
-        .tcpFork, .handshake, .sticky, .framing, .fileTransfer, .selectEcho, .epollEcho, .epollEdge, .epollIdle,
+        .tcpFork, .handshake, .sticky, .framing, .fileTransfer, .selectEcho, .nonblockingConnect,
+        .duplexChat, .epollEcho, .epollEdge, .epollIdle, .epollWhy,
         .httpServer, .httpSelect, .wsClient, .wsChat,
     ]
 

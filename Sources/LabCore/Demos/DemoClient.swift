@@ -51,6 +51,12 @@ final class Caller {
         if subject == nil { subject = try play.stage.start(program, side, tag: tag, isDrawn: isDrawn) }
     }
 
+    /// Its descriptor 3 will be one end of this connection, which somebody else has made.
+    func adopt(local: SocketAddress, remote: SocketAddress, isClient: Bool) throws {
+        try start()
+        if let subject { play.stage.adopt(subject, local: local, remote: remote, isClient: isClient) }
+    }
+
     /// What it has done so far.
     var timeline: Timeline {
         get throws {

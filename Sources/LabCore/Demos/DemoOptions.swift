@@ -18,6 +18,8 @@ public struct DemoOptions: Equatable, Sendable {
     public var quiet = false
     /// The folder whose files are served; nil: the demo's own example.
     public var root: String?
+    /// What was measured, and nothing else.
+    public var json = false
     /// Without being asked, one that has much to show at once: of the first line the first attempt is lost, the answer to
     /// the second is late, the third is lost; the second line is repeated, and one of its two answers is lost.
     public var seed: UInt64 = 126_547
@@ -33,6 +35,7 @@ public struct DemoOptions: Equatable, Sendable {
         OptionSpecification("--mine", "your exercise instead of the reference", "用你写的练习代替参考实现"),
         OptionSpecification("--quiet", "only the answers, no drawing", "只输出回答，不画图"),
         OptionSpecification("--root", value: "DIR", "the folder that is served", "提供其中文件的文件夹"),
+        OptionSpecification("--json", "what was measured, as JSON (epoll-why)", "以 JSON 输出测量结果（epoll-why）"),
         OptionSpecification("--seed", value: "NUMBER", "another weather for udp-lossy", "udp-lossy 用另一个随机种子"),
     ]
 
@@ -40,6 +43,7 @@ public struct DemoOptions: Equatable, Sendable {
         serve = arguments.has("--serve")
         mine = arguments.has("--mine")
         quiet = arguments.has("--quiet")
+        json = arguments.has("--json")
         if let text = arguments.options["--port"] { port = try DemoOptions.port(text) }
         if let text = arguments.options["--host"] { host = try DemoOptions.address(text) }
         if let text = arguments.options["--client"] { client = try DemoOptions.endpoint(text) }
@@ -63,7 +67,7 @@ public struct DemoOptions: Equatable, Sendable {
         let needs: [(option: String, ability: Demo.Ability)] = [
             ("--serve", .serve), ("--client", .client), ("--mine", .mine), ("--seed", .seed), ("--root", .root),
             ("--host", .address),
-            ("--port", .address),
+            ("--port", .address), ("--json", .json),
         ]
         for (option, ability) in needs where arguments.has(option) && !demo.abilities.contains(ability) {
             throw .usage(
@@ -148,7 +152,8 @@ extension Text {
         case .mine: return Text(en: "there is no exercise for what it shows.", zh: "它演示的内容没有对应的练习。")
         case .seed: return Text(en: "nothing in it is left to chance.", zh: "其中没有随机的成分。")
         case .root: return Text(en: "it serves no files.", zh: "它不提供文件。")
-        case .address: return Text(en: "it uses no port.", zh: "它不使用端口。")
+        case .address: return Text(en: "it needs no port.", zh: "它不需要端口。")
+        case .json: return Text(en: "it measures nothing.", zh: "它不测量什么。")
         }
     }
 }

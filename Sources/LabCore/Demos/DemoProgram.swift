@@ -43,12 +43,23 @@ public struct DemoProgram: LessonContract {
                 sockets.listener = try bound(SOCK_STREAM, try a.string(0), UInt16(try a.int(1)), reuse: try a.bool(2))
                 return .none
             },
-            .function("listen") { _ in
-                try check("listen", listen(sockets.listener, SOMAXCONN))
+            // The length of the queue, or as much as the system allows.
+            .function("listen") { a in
+                try check("listen", listen(sockets.listener, a.isEmpty ? SOMAXCONN : Int32(try a.int(0))))
                 return .none
             },
             .function("accept") { _ in
                 sockets.connection = try check("accept", retrying { accept(sockets.listener, nil, nil) })
+                return .none
+            },
+            // host, port, how many: connections that are begun, and left as they are until the process ends.
+            .function("crowd") { a in
+                let address = try SocketAddress(host: try a.string(0), port: UInt16(try a.int(1)))
+                for _ in 0..<(try a.int(2)) {
+                    let descriptor = try check("socket", socket(address.family, SOCK_STREAM, 0))
+                    _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
+                    _ = address.withSockaddr { connect(descriptor, $0, $1) }
+                }
                 return .none
             },
             .function("connect") { a in
@@ -193,6 +204,12 @@ public struct DemoProgram: LessonContract {
                     return Array(datagram.prefix(8)) + datagram.dropFirst(8).map(uppercased)
                 }
             },
+            // Somebody to talk to, at the listener that `bind` and `listen` have made.
+            .function("chat-peer") { a in
+                try chat(
+                    greeting: try a.bytes(0), remark: try a.bytes(1), patience: try a.int(2), farewell: try a.bytes(3))
+                return .none
+            },
             // Hears what is sent to everybody (the first address and port), answers from its own (the second).
             .function("responder") { a in
                 let port = UInt16(try a.int(1))
@@ -208,6 +225,28 @@ public struct DemoProgram: LessonContract {
                 return .none
             },
         ]
+    }
+
+    /// One visitor: greeted, answered in upper case, and spoken to unasked if it says nothing for `patience` ms.
+    private func chat(greeting: [UInt8], remark: [UInt8], patience: Int, farewell: [UInt8]) throws {
+        let visitor = try check("accept", retrying { accept(sockets.listener, nil, nil) })
+        defer { close(visitor) }
+        try lesson04.sendAll(visitor, greeting)
+        var hasRemarked = false
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        while true {
+            var event = pollfd(fd: visitor, events: Int16(POLLIN), revents: 0)
+            let ready = retrying { poll(&event, 1, hasRemarked ? -1 : Int32(patience)) }
+            try check("poll", ready)
+            if ready == 0 {
+                hasRemarked = true
+                try lesson04.sendAll(visitor, remark)
+                continue
+            }
+            let count = try check("recv", retrying { recv(visitor, &buffer, buffer.count, 0) })
+            if count == 0 { return try lesson04.sendAll(visitor, farewell) }
+            try lesson04.sendAll(visitor, buffer[..<count].map(uppercased))
+        }
     }
 
     private func answerDatagrams(

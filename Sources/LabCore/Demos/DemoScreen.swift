@@ -50,12 +50,30 @@ public final class DemoScreen: @unchecked Sendable {
         }
     }
 
+    /// Bytes of a stream, as they came, for a script.
+    func pass(_ bytes: [UInt8]) { lock.withLock { emit(STDOUT_FILENO, bytes) } }
+
+    /// Nobody waits for a line any more, though somebody may still be reading one.
+    func endPrompt() {
+        lock.withLock {
+            guard prompt != nil else { return }
+            prompt = nil
+            emit(STDOUT_FILENO, Array((canErase ? "\r\u{1b}[K" : "\n").utf8))
+        }
+    }
+
     /// A line that is written again and again: how far something has come. On a terminal only.
     func progress(_ line: StyledText) {
         guard canErase else { return }
         lock.withLock {
             emit(STDOUT_FILENO, Array(("\r\u{1b}[K" + line.truncated(to: columns - 1).rendered(color: color)).utf8))
         }
+    }
+
+    /// It has been said, and makes room.
+    func eraseProgress() {
+        guard canErase else { return }
+        lock.withLock { emit(STDOUT_FILENO, Array("\r\u{1b}[K".utf8)) }
     }
 
     /// The last state of it stays.

@@ -131,7 +131,9 @@ struct DemoServer {
     var address: SocketAddress
 
     /// Where a client of this machine finds it: one that is bound to all addresses is reached over loopback.
-    var reachable: Endpoint {
+    var reachable: Endpoint { DemoServer.reachable(address) }
+
+    static func reachable(_ address: SocketAddress) -> Endpoint {
         switch address.host {
         case "0.0.0.0": return Endpoint(host: "127.0.0.1", port: address.port)
         case "::": return Endpoint(host: "::1", port: address.port)

@@ -21,6 +21,7 @@ final class Stage: @unchecked Sendable {
     // Under `changed`:
     private var ladder = Ladder()
     private var programs: [Subject] = []
+    private var parties: [ObjectIdentifier: Int] = [:]
     private var endings: [() -> Void] = []
     private var isStopping = false
     private var isStopped = false
@@ -64,7 +65,27 @@ final class Stage: @unchecked Sendable {
             subject = try Subject.unwatched(program, in: folder)
         }
         programs.append(subject)
+        if draws { parties[ObjectIdentifier(subject)] = party }
         return subject
+    }
+
+    /// Starts a server that nobody watches, so that it can be measured.
+    func startUnwatched(_ program: Program, descriptorLimit: Int) throws -> Subject {
+        changed.lock()
+        defer { changed.unlock() }
+        waitIfStopping()
+        let subject = try Subject.unwatched(program, in: folder, descriptorLimit: descriptorLimit)
+        programs.append(subject)
+        return subject
+    }
+
+    /// A program is about to be given a connection: it will be its descriptor 3.
+    func adopt(_ subject: Subject, local: SocketAddress, remote: SocketAddress, isClient: Bool) {
+        changed.lock()
+        if let party = parties[ObjectIdentifier(subject)] {
+            ladder.adopt(3, party, local: local, remote: remote, isClient: isClient)
+        }
+        changed.unlock()
     }
 
     /// Ends one program before the demo ends.

@@ -1,5 +1,6 @@
 // A call in a column that is 28 wide on a projector: as much of it as fits, and its outcome always.
 import Course
+import Foundation
 import Sockets
 import Wire
 
@@ -8,7 +9,8 @@ func columnText(_ call: Call, room: Int) -> String {
     let outcome = outcomeText(call)
     let forms = argumentForms(call).map { "\(call.name)(\($0))" }
     // What is said with the outcome is worth more than an argument; that a call gave back 0 is worth the least.
-    let plain = call.returned != nil && call.result == 0 && !call.isReceive && !call.isWait
+    let plain =
+        call.returned != nil && call.result == 0 && !call.isReceive && !call.isWait && call.pendingError == nil
     for form in forms {
         if displayWidth(form + outcome) <= room { return form + outcome }
         if plain && displayWidth(form) <= room { return form }
@@ -19,6 +21,7 @@ func columnText(_ call: Call, room: Int) -> String {
 
 private func outcomeText(_ call: Call) -> String {
     guard call.returned != nil else { return " ⋯" }
+    if let error = call.pendingError { return " → \(error == 0 ? "0" : errorName(error))" }
     return call.result == -1 && call.error != 0 ? " = -1 \(errorName(call.error))" : " = \(call.result)"
 }
 
@@ -43,6 +46,11 @@ private func argumentForms(_ call: Call) -> [String] {
         let words = inside(call.callText).split(separator: ", ").map(String.init)
         let option = words.count > 1 ? words[1] : "…"
         return [words.joined(separator: ", "), "\(fd), \(option)", option, fd]
+    case "fcntl":
+        let all = inside(call.callText)
+        // Whoever sets O_NONBLOCK sets it beside what was set: that is worth the least.
+        let brief = all.replacingOccurrences(of: "O_RDWR|", with: "")
+        return [all, brief, String(brief.drop { $0 != " " }.dropFirst()), fd]
     case "shutdown", "listen": return [inside(call.callText), fd]
     default:
         let all = inside(call.callText)

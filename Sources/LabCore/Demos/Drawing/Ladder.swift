@@ -18,6 +18,8 @@ struct Ladder {
     private var nextRow = 0
     private var connects: [SocketTable.Connection: Int] = [:]
     private var accepts: [SocketTable.Connection: Int] = [:]
+    /// Begun by a connect that does not block: the server may accept what the client has closed already.
+    private var begun: Set<SocketTable.Connection> = []
     /// Connections whose both ends are parties.
     private var known: Set<SocketTable.Connection> = []
 
@@ -27,6 +29,17 @@ struct Ladder {
         parties.append(party)
         lanes.join()
         return parties.count - 1
+    }
+
+    /// The party will be given one end of a connection, under this number.
+    mutating func adopt(
+        _ descriptor: Int32, _ party: Int, local: SocketAddress, remote: SocketAddress, isClient: Bool
+    ) {
+        let connection = SocketTable.Connection(
+            client: isClient ? local : remote, serverPort: isClient ? remote.port : local.port)
+        sockets.adopt(descriptor, party, connection, local: local, remote: remote, isClient: isClient)
+        // With a party on the other side, that side has the other end.
+        if parties.contains(where: { $0.side != side(party) }) { known.insert(connection) }
     }
 
     mutating func putNetworkBetween() { datagrams.hasNetworkBetween = true }
@@ -50,6 +63,9 @@ struct Ladder {
             put(call, party, now)
         case "bind", "listen":
             if let found = call.found { sockets.change(call, party) { $0.local = found } }
+            put(call, party, now)
+        case "getsockopt":
+            if call.pendingError == 0 { sockets.change(call, party) { $0.hasEnded = false } }
             put(call, party, now)
         case "fork":
             sockets.forkReturned(call, party)
@@ -81,6 +97,10 @@ struct Ladder {
         guard call.result == 0, let entry = sockets.entry(call, party), entry.isStream, let local = call.found,
             let remote = call.given
         else {
+            if call.error == EINPROGRESS, let local = call.found, let remote = call.given {
+                begun(call, party, from: local, to: remote, now)
+                return
+            }
             if call.error == ECONNREFUSED {
                 refused(call, party, "SYN, RST", to: side(party).opposite, by: call.given, now)
                 return
@@ -110,6 +130,27 @@ struct Ladder {
         } else {
             connects[connection] = row
         }
+    }
+
+    /// The first segment is out; what becomes of it no call of this side tells.
+    private mutating func begun(
+        _ call: Call, _ party: Int, from local: SocketAddress, to remote: SocketAddress, _ now: UInt64
+    ) {
+        let connection = SocketTable.Connection(client: local, serverPort: remote.port)
+        sockets.change(call, party) {
+            $0.local = local
+            $0.remote = remote
+            $0.connection = connection
+            $0.isClient = true
+            // Until SO_ERROR says that it stands there is nothing to end.
+            $0.hasEnded = true
+        }
+        sockets.begin(connection, isClient: true)
+        let row = put(call, party, now, Arrow(to: side(party).opposite, content: .segment("SYN")), stranger: remote)
+        rows[row]?.awaitsOther = false
+        rows[row]?.connection = connection
+        connects[connection] = row
+        begun.insert(connection)
     }
 
     private mutating func refused(
@@ -151,7 +192,7 @@ struct Ladder {
         if rows[row]?.awaitsOther == true, sockets.isGone(connection, isClient: !entry.isClient) {
             apply([.apart(row, .intoBuffer)])
         }
-        if call.name == "close", !known.contains(connection) { forget(connection) }
+        if call.name == "close", !known.contains(connection), begun.remove(connection) == nil { forget(connection) }
     }
 
     private mutating func forget(_ connection: SocketTable.Connection) {

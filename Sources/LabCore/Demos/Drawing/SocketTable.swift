@@ -48,6 +48,18 @@ struct SocketTable {
     private var forks: [(party: Int, parent: Int32, open: [Int32: Int], standIn: Int32)] = []
     private var standIns: Int32 = -1
 
+    /// What parties will be given, until the process is heard of that has it.
+    private var adopted: [Int: [Int32: Entry]] = [:]
+
+    mutating func adopt(
+        _ descriptor: Int32, _ party: Int, _ connection: Connection, local: SocketAddress, remote: SocketAddress,
+        isClient: Bool
+    ) {
+        begin(connection, isClient: isClient)
+        adopted[party, default: [:]][descriptor] = Entry(
+            isStream: true, local: local, remote: remote, connection: connection, isClient: isClient, holders: [])
+    }
+
     func entry(_ call: Call, _ party: Int) -> Entry? { index(call.descriptor, call, party).flatMap { entries[$0] } }
 
     /// A party has the port that such a datagram goes to.
@@ -133,6 +145,12 @@ struct SocketTable {
     /// A process that is heard of for the first time is the child of a fork that has not returned yet.
     mutating func heard(_ call: Call, _ party: Int) {
         let process = Process(party: party, number: call.process)
+        for (descriptor, entry) in adopted.removeValue(forKey: party) ?? [:] {
+            entries[next] = entry
+            entries[next]?.holders = [call.process]
+            descriptors[process, default: [:]][descriptor] = next
+            next += 1
+        }
         guard descriptors[process] == nil else { return }
         guard let position = forks.firstIndex(where: { $0.party == party && $0.parent != call.process }) else {
             descriptors[process] = [:]
