@@ -121,14 +121,45 @@ int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event) {
     return TAP_PLAIN(epoll_ctl, fd, operation, event ? event->events : 0, REAL(epoll_ctl)(epoll, operation, fd, event));
 }
 
+/* The first of what is ready: pairs of events and what stands in data, which is the descriptor for most programs. */
+static void note_ready(struct tap_span *span, const struct epoll_event *events, int count) {
+    uint32_t pairs[TAP_DATA / 4] = {0};
+    int kept = count < TAP_DATA / 8 ? count : TAP_DATA / 8;
+    for (int i = 0; i < kept; i++) {
+        pairs[2 * i] = events[i].events;
+        pairs[2 * i + 1] = (uint32_t)events[i].data.u64;
+    }
+    if (kept > 0) tap_data(span, pairs, (size_t)kept * 8);
+}
+
 /* argument: room for events, timeout in ms */
+static struct tap_span begin_wait(enum tap_call call, int epoll, int room, int timeout) {
+    struct tap_span span = tap_begin(call, epoll);
+    span.record.argument[0] = room;
+    span.record.argument[1] = timeout;
+    tap_enter(&span, 0);
+    return span;
+}
+
 int epoll_wait(int epoll, struct epoll_event *events, int room, int timeout) {
     if (!RECORDED) return REAL(epoll_wait)(epoll, events, room, timeout);
-    return TAP_PLAIN(epoll_wait, epoll, room, timeout, REAL(epoll_wait)(epoll, events, room, timeout));
+    struct tap_span span = begin_wait(TAP_epoll_wait, epoll, room, timeout);
+    int result = -1;
+    if (span.fault.error) errno = span.fault.error;
+    else result = REAL(epoll_wait)(epoll, events, room, timeout);
+    note_ready(&span, events, result);
+    tap_leave(&span, result);
+    return result;
 }
 
 int epoll_pwait(int epoll, struct epoll_event *events, int room, int timeout, const sigset_t *mask) {
     if (!RECORDED) return REAL(epoll_pwait)(epoll, events, room, timeout, mask);
-    return TAP_PLAIN(epoll_pwait, epoll, room, timeout, REAL(epoll_pwait)(epoll, events, room, timeout, mask));
+    struct tap_span span = begin_wait(TAP_epoll_pwait, epoll, room, timeout);
+    int result = -1;
+    if (span.fault.error) errno = span.fault.error;
+    else result = REAL(epoll_pwait)(epoll, events, room, timeout, mask);
+    note_ready(&span, events, result);
+    tap_leave(&span, result);
+    return result;
 }
 #endif

@@ -4,22 +4,48 @@
 #include <netdb.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/select.h>
 #include <time.h>
 #include <unistd.h>
 
+/* What select is asked about: the first 256 bits of the readable set, and of the writable one. Call.selected reads it. */
+static void note_sets(struct tap_span *span, const fd_set *readable, const fd_set *writable) {
+    enum { HALF = TAP_DATA / 2 };
+    char sets[TAP_DATA] = {0};
+    if (readable) memcpy(sets, readable, HALF);
+    if (writable) memcpy(sets + HALF, writable, HALF);
+    tap_data(span, sets, sizeof sets);
+}
+
 /* argument: number of descriptors, timeout in ms (-1: for ever); descriptor: the only one that poll waits for */
 int select(int count, fd_set *readable, fd_set *writable, fd_set *exceptional, struct timeval *timeout) {
     if (!RECORDED) return REAL(select)(count, readable, writable, exceptional, timeout);
-    int64_t wait = timeout ? timeout->tv_sec * 1000 + timeout->tv_usec / 1000 : -1;
-    return TAP_PLAIN(select, -1, count, wait, REAL(select)(count, readable, writable, exceptional, timeout));
+    struct tap_span span = tap_begin(TAP_select, -1);
+    span.record.argument[0] = count;
+    span.record.argument[1] = timeout ? timeout->tv_sec * 1000 + timeout->tv_usec / 1000 : -1;
+    note_sets(&span, readable, writable);
+    tap_enter(&span, 0);
+    int result = -1;
+    if (span.fault.error) errno = span.fault.error;
+    else result = REAL(select)(count, readable, writable, exceptional, timeout);
+    tap_leave(&span, result);
+    return result;
 }
 
 int pselect(int count, fd_set *readable, fd_set *writable, fd_set *exceptional, const struct timespec *timeout,
             const sigset_t *mask) {
     if (!RECORDED) return REAL(pselect)(count, readable, writable, exceptional, timeout, mask);
-    int64_t wait = timeout ? timeout->tv_sec * 1000 + timeout->tv_nsec / 1000000 : -1;
-    return TAP_PLAIN(pselect, -1, count, wait, REAL(pselect)(count, readable, writable, exceptional, timeout, mask));
+    struct tap_span span = tap_begin(TAP_pselect, -1);
+    span.record.argument[0] = count;
+    span.record.argument[1] = timeout ? timeout->tv_sec * 1000 + timeout->tv_nsec / 1000000 : -1;
+    note_sets(&span, readable, writable);
+    tap_enter(&span, 0);
+    int result = -1;
+    if (span.fault.error) errno = span.fault.error;
+    else result = REAL(pselect)(count, readable, writable, exceptional, timeout, mask);
+    tap_leave(&span, result);
+    return result;
 }
 
 int poll(struct pollfd *descriptors, nfds_t count, int timeout) {

@@ -104,8 +104,11 @@ public final class StreamPeer {
     }
 
     /// Sends of `bytes` as much as goes in until the program stops taking any: a peer that asks and never reads. Ends when
-    /// nothing has gone in for a fifth of a second; how much went in is returned.
-    public func sendUntilStuck(_ bytes: [UInt8]) throws -> Int {
+    /// nothing has gone in for a fifth of a second, and it has received nothing in that time either, slow as it may be; how
+    /// much went in is returned.
+    ///
+    /// - Parameter isEnough: ends it before, where the program has kept too much already.
+    public func sendUntilStuck(_ bytes: [UInt8], isEnough: (Timeline) -> Bool = { _ in false }) throws -> Int {
         let began = now()
         var sent = 0
         while sent < bytes.count {
@@ -117,7 +120,10 @@ public final class StreamPeer {
             if state == .programEnded {
                 throw ProgramEnded(expected: say("the program lives on", "程序继续运行"))
             }
-            if state == .late { break }
+            guard state == .late else { continue }
+            let timeline = subject.timeline
+            let last = timeline.calls.last { $0.isReceive && $0.result > 0 }?.returned ?? 0
+            if isEnough(timeline) || now() > last + 200_000_000 { break }
         }
         trial.note(
             say("\(name): send \(sent) bytes, and read nothing", "\(name)：发送 \(sent) 字节，什么也不读"), at: began)

@@ -15,13 +15,14 @@ extension Trial {
                 got: others.isEmpty
                     ? say("select was never called", "没有调用 select")
                     : say("it waits in \(others[0])", "它在 \(others[0]) 中等待"),
-                cause: others.isEmpty ? nil : "another-call-than-select")
+                cause: others.isEmpty ? server.subject.timeline.eachClientsOwn : "another-call-than-select")
         }
     }
 
     func expectOneThread(_ server: Server) throws { try expectOneThread(server.subject) }
 
-    func expectOneThread(_ subject: Subject) throws {
+    /// - Parameter mistake: what it is to make calls on several threads.
+    func expectOneThread(_ subject: Subject, else mistake: String = "thread-per-client") throws {
         let calls = subject.timeline.calls
         let threads = Set(calls.map(\.thread)).count
         let processes = Set(calls.map(\.process)).count
@@ -31,7 +32,7 @@ extension Trial {
                 got: processes > 1
                     ? say("\(processes) processes make socket calls", "\(processes) 个进程在调用套接字函数")
                     : say("\(threads) threads make socket calls", "\(threads) 个线程在调用套接字函数"),
-                cause: processes > 1 ? "process-per-client" : "thread-per-client")
+                cause: processes > 1 ? "process-per-client" : mistake)
         }
     }
 
@@ -134,6 +135,18 @@ final class FullListener {
 }
 
 extension Timeline {
+    /// The mistake of a server that has somebody of its own for each client, by the calls that it made; nil if it has not.
+    var eachClientsOwn: String? {
+        if Set(calls.map(\.process)).count > 1 { return "process-per-client" }
+        return Set(calls.map(\.thread)).count > 1 ? "thread-per-client" : nil
+    }
+
+    /// The last waits that came back; nil if there were not so many.
+    func lastWaits(_ count: Int) -> ArraySlice<Call>? {
+        let waits = calls.filter { $0.isWait && $0.returned != nil }
+        return waits.count < count ? nil : waits.suffix(count)
+    }
+
     /// Was a socket made non-blocking, by whatever means?
     var setNonblocking: Bool {
         calls.contains { call in
@@ -166,6 +179,56 @@ extension Cause {
         return closed ? nil : "\(call.callText) = \(call.result)"
     }
 
+    /// Waits in another call, which has no such limit, and serves them.
+    static let anotherCallThanSelect = Cause("another-call-than-select") { evidence in
+        let timeline = evidence.timeline
+        guard timeline.count("select", "pselect") == 0 else { return nil }
+        return timeline.calls.last(where: \.isWait)?.callText
+    }
+
+    static let eachClientsOwn = [
+        Cause("process-per-client") { $0.timeline.eachClientsOwn == "process-per-client" },
+        Cause("thread-per-client") { $0.timeline.eachClientsOwn == "thread-per-client" },
+    ]
+
+    /// What select is asked about is at or past its first argument.
+    static let tooFewBits = Cause("nfds-too-small") { evidence in
+        let selects = evidence.timeline.calls.reversed().lazy.compactMap { call in call.selected.map { (call, $0) } }
+        for (call, sets) in selects.prefix(100) {
+            guard let highest = (sets.readable + sets.writable).max(), highest >= call.arguments.0 else { continue }
+            return say(
+                "descriptor \(highest) is in a set, and the first argument is \(call.arguments.0)",
+                "描述符 \(highest) 在集合里，而第一个参数是 \(call.arguments.0)")
+        }
+        return nil
+    }
+
+    /// It waits, and does not ask about somebody to whom nothing is to be said: the listener, or a client whose bytes have
+    /// all been answered.
+    static let setNotRebuilt = Cause("set-not-rebuilt") { evidence in
+        let calls = evidence.timeline.calls
+        guard let wait = calls.last(where: { $0.isWait && $0.isBlocked }), let sets = wait.selected,
+            let listen = calls.last(where: { $0.name == "listen" && $0.result == 0 }),
+            !calls.contains(where: { $0.isAccept && ($0.error == EMFILE || $0.error == ENFILE) })
+        else { return nil }
+        if !sets.readable.contains(listen.descriptor) {
+            return say(
+                "\(wait.callText), without \(listen.descriptor), which listens",
+                "\(wait.callText)，其中没有监听套接字 \(listen.descriptor)")
+        }
+        var unanswered: [Int32: Int64] = [:]
+        for call in calls where call.returned != nil {
+            if call.isAccept, call.result >= 0 { unanswered[Int32(call.result)] = 0 }
+            if call.name == "close" { unanswered[call.descriptor] = nil }
+            if call.isReceive, call.result > 0 { unanswered[call.descriptor]? += call.result }
+            if call.isSend, call.result > 0 { unanswered[call.descriptor]? -= call.result }
+        }
+        let forgotten = unanswered.filter { $0.value == 0 && $0.key < 256 && !sets.readable.contains($0.key) }
+        return forgotten.keys.min().map {
+            say("\(wait.callText), without client \($0)", "\(wait.callText)，其中没有客户端 \($0)")
+        }
+    }
+
     static let spinsOnFullTable = Cause("spins-on-emfile") { evidence in
         let failures = evidence.timeline.calls.filter { $0.isAccept && ($0.error == EMFILE || $0.error == ENFILE) }
             .count
@@ -178,11 +241,34 @@ extension Cause {
         return call.callText
     }
 
+    /// EINPROGRESS, and it gave up.
+    static let begunTakenForFailed = Cause("begun-taken-for-failed") { evidence in
+        let calls = evidence.timeline.calls
+        guard let connect = calls.last(where: { $0.name == "connect" }), connect.error == EINPROGRESS,
+            !calls.contains(where: { $0.isWait && $0.entered > connect.entered })
+        else { return nil }
+        return connect.callText
+    }
+
     /// It was writable, so it was taken for connected.
     static let noSocketError = Cause("so-error-not-asked") { evidence in
         let timeline = evidence.timeline
         let asked = timeline.calls("getsockopt").contains { $0.arguments.1 == Int64(SO_ERROR) }
         return timeline.setNonblocking && timeline.count("connect") == 1 && !asked ? "" : nil
+    }
+
+    /// The end of the input ended the peer's direction, too.
+    static let closedBothDirections = Cause("closed-both-directions") { evidence in
+        let calls = evidence.timeline.calls
+        guard let end = calls.firstIndex(where: { $0.isReceive && $0.returned != nil && $0.result == 0 }) else {
+            return nil
+        }
+        let rest = calls[(end + 1)...]
+        let read = Set(calls.filter { $0.isSend && $0.descriptor != calls[end].descriptor }.map(\.descriptor))
+        return rest.first {
+            $0.name == "shutdown" && $0.arguments.0 != Int64(SHUT_WR as Int32)
+                || $0.name == "close" && read.contains($0.descriptor)
+        }?.callText
     }
 
     /// Two may speak, and it waits for one of them.

@@ -18,7 +18,7 @@ extension Trial {
                 expected: expected,
                 got: other.map { say("it waits in \($0)", "它在 \($0) 中等待") }
                     ?? say("epoll_wait was never called", "没有调用 epoll_wait"),
-                cause: other == nil ? nil : "another-call-than-epoll")
+                cause: other == nil ? timeline.waitsForItself : "another-call-than-epoll")
         }
         let asksForEdges = timeline.calls("epoll_ctl").filter { $0.asksForEdges }.count
         let asksForLevels = timeline.calls("epoll_ctl").filter { $0.arguments.0 == 1 && !$0.asksForEdges }.count
@@ -37,19 +37,45 @@ extension Trial {
 extension Call {
     /// EPOLLET is bit 31 (epoll_ctl(2)).
     fileprivate var asksForEdges: Bool { name == "epoll_ctl" && arguments.1 & (1 << 31) != 0 }
-    /// EPOLLOUT is bit 2.
-    fileprivate var asksToWrite: Bool { name == "epoll_ctl" && arguments.1 & 4 != 0 }
 }
 
+/// EPOLLOUT alone, and EPOLLERR or EPOLLHUP (epoll_ctl(2)).
+private let writable: UInt32 = 0x4
+private let hungUp: UInt32 = 0x18
+
 extension Timeline {
+    /// It answers without a wait of its own: each client has somebody who waits in recv, or a library waits, as
+    /// DispatchSource does.
+    var waitsForItself: String? {
+        blocked.contains { $0.isReceive || $0.isAccept } ? eachClientsOwn : "a-library-waits"
+    }
+
     var waits: Int { count("epoll_wait", "epoll_pwait", "poll", "ppoll", "select", "pselect", "kevent") }
 }
 
 extension Cause {
+    /// Wait after wait says only that something is writable.
     static let alwaysAsksToWrite = Cause("always-asks-to-write") { evidence in
-        evidence.timeline.calls("epoll_ctl").last { $0.asksToWrite && !$0.asksForEdges }.map {
-            say("descriptor \($0.descriptor), asked for EPOLLOUT", "描述符 \($0.descriptor)，询问了 EPOLLOUT")
+        guard let waits = evidence.timeline.lastWaits(20) else { return nil }
+        let isAsked = waits.allSatisfy { wait in
+            if let sets = wait.selected { return wait.result > 0 && !sets.writable.isEmpty }
+            return wait.result > 0 && wait.ready.allSatisfy { $0.events == writable } && !wait.ready.isEmpty
         }
+        guard isAsked, let last = waits.last else { return nil }
+        return say("\(last.callText) came back at once, again and again", "\(last.callText) 一次次立刻返回")
+    }
+
+    /// Wait after wait says that a connection is broken, or over, and nobody receives or closes.
+    static let hangUpIgnored = Cause("hang-up-ignored") { evidence in
+        guard let waits = evidence.timeline.lastWaits(20), let first = waits.first else { return nil }
+        let isToldOfIt = waits.allSatisfy { wait in wait.ready.contains { $0.events & hungUp != 0 } }
+        let isTouched = evidence.timeline.calls.contains { call in
+            call.entered > first.entered && (call.isReceive || call.name == "close")
+        }
+        guard isToldOfIt, !isTouched, let ready = waits.last?.ready.first(where: { $0.events & hungUp != 0 }) else {
+            return nil
+        }
+        return say("descriptor \(ready.data)", "描述符 \(ready.data)")
     }
 
     /// The last receive on a connection brought bytes, and it waits for an edge: EAGAIN was not waited for.

@@ -203,7 +203,9 @@ private struct StreamServerChecks {
     }
 
     var idle: Check {
-        check("idle", suspects: [.pollsInsteadOfWaiting]) { [entry, exchange] trial in
+        // What its kind can make of it says more than that it polls.
+        Check("\(prefix)-idle", suspects: suspects + [.pollsInsteadOfWaiting] + Cause.streamServer) {
+            [entry, exchange] trial in
             let server = try trial.serve(entry)
             try exchange.visit(server)
             let client = try server.connect()

@@ -43,6 +43,29 @@ public struct Call: Sendable {
         return data.withUnsafeBytes { $0.loadUnaligned(as: Int32.self) }
     }
 
+    /// Whom `select` was asked about, as far as the tap keeps it: numbers below 256.
+    public var selected: (readable: [Int32], writable: [Int32])? {
+        guard name == "select" || name == "pselect", data.count == 64 else { return nil }
+        func numbers(_ set: ArraySlice<UInt8>) -> [Int32] {
+            (0..<Int32(256)).filter { set[set.startIndex + Int($0 / 8)] & (1 << UInt8($0 % 8)) != 0 }
+        }
+        return (numbers(data[..<32]), numbers(data[32...]))
+    }
+
+    /// What `epoll_wait` said is ready, as far as the tap keeps it: the first 8. `data` is what the program had it keep, the
+    /// descriptor for most.
+    public var ready: [(events: UInt32, data: Int32)] {
+        guard name == "epoll_wait" || name == "epoll_pwait", result > 0 else { return [] }
+        return stride(from: 0, to: data.count / 8 * 8, by: 8).map { start in
+            data.withUnsafeBytes {
+                (
+                    $0.loadUnaligned(fromByteOffset: start, as: UInt32.self),
+                    $0.loadUnaligned(fromByteOffset: start + 4, as: Int32.self)
+                )
+            }
+        }
+    }
+
     public var isBlocked: Bool { returned == nil && !returnIsLost }
     public var failed: Bool { returned != nil && result == -1 }
 

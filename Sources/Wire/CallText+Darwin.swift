@@ -10,5 +10,6 @@ extension Call {
     var requestName: String { "\(arguments.0)" }
     var watchText: String { "\(arguments.0)" }
     var eventNames: String { "\(arguments.1)" }
+    static func eventNames(_ bits: Int32) -> String { "\(bits)" }
 }
 #endif

@@ -23,12 +23,13 @@ extension Call {
         ["EPOLL_CTL_ADD", "EPOLL_CTL_DEL", "EPOLL_CTL_MOD"][safe: Int(arguments.0) - 1] ?? "\(arguments.0)"
     }
 
-    var eventNames: String {
+    var eventNames: String { Call.eventNames(Int32(truncatingIfNeeded: arguments.1)) }
+
+    static func eventNames(_ bits: Int32) -> String {
         let events: [(bit: Int32, name: String)] = [
             (0x1, "EPOLLIN"), (0x2, "EPOLLPRI"), (0x4, "EPOLLOUT"), (0x8, "EPOLLERR"), (0x10, "EPOLLHUP"),
             (0x2000, "EPOLLRDHUP"), (1 << 28, "EPOLLEXCLUSIVE"), (1 << 30, "EPOLLONESHOT"), (.min, "EPOLLET"),
         ]
-        let bits = Int32(truncatingIfNeeded: arguments.1)
         return bits == 0 ? "0" : Call.flags(bits, events)
     }
 }

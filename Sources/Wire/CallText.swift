@@ -18,9 +18,22 @@ extension Call {
         var text = callText + " = " + resultText
         if isReceive && result > 0 { text += " " + quoted(data, total: Int(result)) }
         if let found, !found.host.isEmpty { text += note(found) }
+        if !ready.isEmpty {
+            let list = ready.map { "\($0.data) \(Call.eventNames(Int32(bitPattern: $0.events)))" }
+            text += "   " + (list.prefix(3) + (result > 3 ? ["…"] : [])).joined(separator: ", ")
+        }
         if let pendingError { text += "   → \(pendingError == 0 ? "0" : errorName(pendingError))" }
         if perturbed { text += say("   [made by the lab]", "   [实验环境制造]") }
         return text
+    }
+
+    /// `{3, 5}, {7}`: readable and writable, the second only if there are any.
+    private var setsText: String? {
+        guard let selected else { return nil }
+        func text(_ set: [Int32]) -> String {
+            "{" + (set.prefix(8).map(String.init) + (set.count > 8 ? ["…"] : [])).joined(separator: ", ") + "}"
+        }
+        return text(selected.readable) + (selected.writable.isEmpty ? "" : ", " + text(selected.writable))
     }
 
     private var argumentsText: String {
@@ -44,6 +57,7 @@ extension Call {
         case "epoll_ctl": return "\(watchText), \(descriptor), \(eventNames)"
         case "select", "pselect", "poll", "ppoll", "epoll_wait", "epoll_pwait":
             let wait = arguments.1 < 0 ? say("no timeout", "不限时") : "\(arguments.1) ms"
+            if let setsText { return "\(setsText), \(wait)" }
             return (descriptor >= 0 ? "\(descriptor), " : "") + wait
         case "sleep", "usleep", "nanosleep": return "\(arguments.0) ms"
         case "fork", "wait", "getaddrinfo", "pthread_create": return ""

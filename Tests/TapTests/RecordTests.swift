@@ -118,8 +118,8 @@ final class RecordTests: ProbeTestCase {
             """
             socketpair(AF_UNIX, SOCK_STREAM) = 0
             write(3, "x", 1) = 1
-            select(no timeout) = 1
-            pselect(2000 ms) = 1
+            select({4}, no timeout) = 1
+            pselect({4}, 2000 ms) = 1
             poll(4, 3000 ms) = 1
             ppoll(4, 2000 ms) = 1
             nanosleep(1 ms) = 0
@@ -135,8 +135,8 @@ final class RecordTests: ProbeTestCase {
             epoll_create() = 3
             epoll_create1() = 4
             epoll_ctl(EPOLL_CTL_ADD, 5, EPOLLIN) = 0
-            epoll_wait(3, 4000 ms) = 1
-            epoll_pwait(3, no timeout) = 1
+            epoll_wait(3, 4000 ms) = 1   0 EPOLLIN
+            epoll_pwait(3, no timeout) = 1   0 EPOLLIN
             close(4) = 0
             """)
     }

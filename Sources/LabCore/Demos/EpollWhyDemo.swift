@@ -130,7 +130,7 @@ private final class EpollWhy {
     }
 
     /// `  900 select ████████  12,345  0.18`
-    private var barWidth: Int { columns - 6 - 1 - 6 - 1 - 1 - 9 - 1 - 5 }
+    private var barWidth: Int { columns - 7 - 1 - 7 - 1 - 9 - 1 - 5 }
 
     private func heading(_ text: String) {
         guard play.stage.draws else { return }
@@ -140,7 +140,7 @@ private final class EpollWhy {
             StyledText(text, .strong),
             StyledText(
                 say("clients", "客户端").leftPadded(to: 7)
-                    + say("messages a second", "每秒消息数").leftPadded(to: 6 + barWidth + 10)
+                    + say("messages a second", "每秒消息数").leftPadded(to: 8 + barWidth + 10)
                     + say("ratio", "比值").leftPadded(to: 6), .quiet),
         ])
         scale = 0

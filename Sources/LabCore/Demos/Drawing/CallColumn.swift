@@ -46,6 +46,11 @@ private func argumentForms(_ call: Call) -> [String] {
         let words = inside(call.callText).split(separator: ", ").map(String.init)
         let option = words.count > 1 ? words[1] : "…"
         return [words.joined(separator: ", "), "\(fd), \(option)", option, fd]
+    case "select", "pselect":
+        let all = inside(call.callText)
+        // `{3, 5}, {7}, 100 ms`: without the timeout, then without the sets.
+        let sets = all.range(of: ", ", options: .backwards).map { String(all[..<$0.lowerBound]) }
+        return [all, sets ?? all, all.components(separatedBy: ", ").last ?? all, "…"]
     case "fcntl":
         let all = inside(call.callText)
         // Whoever sets O_NONBLOCK sets it beside what was set: that is worth the least.
