@@ -84,7 +84,8 @@ private struct Flow {
             if count > 0 {
                 pending = Array(buffer[..<count])
                 while !pending.isEmpty {
-                    let part = toSocket ? send(to, pending, pending.count, MSG_NOSIGNAL) : write(to, pending, pending.count)
+                    let size = pending.count
+                    let part = toSocket ? send(to, pending, size, MSG_NOSIGNAL) : write(to, pending, size)
                     if part < 0 && errno != EINTR { throw SocketError("write", errno) }
                     pending.removeFirst(max(part, 0))
                 }

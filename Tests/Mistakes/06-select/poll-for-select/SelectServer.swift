@@ -24,7 +24,8 @@ func selectServer(host: String, port: UInt16) throws {
 
         for event in events where event.fd != listener {
             let descriptor = event.fd
-            if Int32(event.revents) & Int32(POLLIN | POLLHUP | POLLERR) != 0, clients[descriptor]?.wantsToReceive == true {
+            let hasSomething = Int32(event.revents) & Int32(POLLIN | POLLHUP | POLLERR) != 0
+            if hasSomething, clients[descriptor]?.wantsToReceive == true {
                 clients[descriptor]?.receive(from: descriptor)
             }
             // Right after receiving, too: mostly there is room, and the answer need not wait for another round.
