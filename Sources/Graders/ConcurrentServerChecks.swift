@@ -32,6 +32,7 @@ public func concurrentServerChecks(
         Check("\(prefix)-deaf-client", suspects: suspects + [.blockedInSend] + Cause.streamServer) { trial in
             let server = try trial.serve(entry)
             let deaf = try server.connect(smallBuffers: true)
+            try exchange.beginConnection(deaf)
             let questions = Array(repeatElement(exchange.question, count: 1_000_000 / exchange.question.count).joined())
             _ = try deaf.sendUntilStuck(questions)
             let other = try server.connect()

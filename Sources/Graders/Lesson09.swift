@@ -1,7 +1,10 @@
-// Grader of lesson 09: Websocket. Each exercise has its checks in a file of its own.
+// Grader of lesson 09: WebSocket. lesson.json describes each check under the same id; the files beside this one hold them,
+// exercise by exercise.
 import Course
 import GraderKit
 
 let lesson09 = LessonGrader(
     slug: Lesson09.slug,
-    checks: lesson09EchoServer + clientOfLesson09Checks + chatServerOfLesson09Checks + heartbeatOfLesson09Checks)
+    checks: acceptKeyChecks + serverHandshakeChecks + clientHandshakeChecks + encodeFrameOfLesson09Checks
+        + frameDecoderOfLesson09Checks + webSocketEchoChecks + jsonEchoChecks + clientOfLesson09Checks
+        + chatServerOfLesson09Checks + heartbeatOfLesson09Checks)

@@ -11,6 +11,14 @@ public struct Exchange: Sendable {
     public var question: [UInt8]
     /// Receives the whole answer, and no more; throws if it is wrong.
     public var expectAnswer: @Sendable (StreamPeer) throws -> Void
+    /// What a connection begins with, before its first question: a handshake, as WebSocket has.
+    public var opening: Opening?
+
+    public struct Opening: Sendable {
+        public var bytes: [UInt8]
+        /// Receives the whole answer, and no more; throws if it is wrong.
+        public var expectAnswer: @Sendable (StreamPeer) throws -> Void
+    }
 
     public init(question: [UInt8], expectAnswer: @escaping @Sendable (StreamPeer) throws -> Void) {
         self.question = question
@@ -22,8 +30,16 @@ public struct Exchange: Sendable {
         self.init(question: Array(question.utf8)) { try $0.expect(answer) }
     }
 
+    /// The beginning of a connection, where there is one and it was not made yet.
+    func beginConnection(_ client: StreamPeer) throws {
+        guard let opening, client.received.isEmpty else { return }
+        try client.send(opening.bytes)
+        try opening.expectAnswer(client)
+    }
+
     /// Asks, and gets the answer.
     public func run(_ client: StreamPeer) throws {
+        try beginConnection(client)
         try client.send(question)
         try expectAnswer(client)
     }
@@ -142,6 +158,7 @@ private struct StreamServerChecks {
             [entry, exchange] trial in
             let server = try trial.serve(entry)
             let client = try server.connect()
+            try exchange.beginConnection(client)
             try client.send(exchange.question)
             client.halfClose()
             try exchange.expectAnswer(client)
@@ -162,6 +179,7 @@ private struct StreamServerChecks {
             let server = try trial.serve(entry)
             try server.connect().reset()
             let second = try server.connect()
+            try exchange.beginConnection(second)
             try second.send(exchange.question)
             second.reset()
             let third = try server.connect()
@@ -178,13 +196,14 @@ private struct StreamServerChecks {
             // the stream makes its send fail with EPIPE, and not with ECONNRESET first.
             try server.subject.pause()
             let early = try server.connect()
-            try early.send(exchange.question)
+            try early.send((exchange.opening?.bytes ?? []) + exchange.question)
             early.halfClose()
             early.reset()
             server.subject.resume()
             try exchange.visit(server)
             // And one that asks and asks, reads nothing, and leaves in the middle of an answer.
             let deaf = try server.connect(smallBuffers: true)
+            try exchange.beginConnection(deaf)
             let questions = Array(repeatElement(exchange.question, count: 200_000 / exchange.question.count).joined())
             _ = try deaf.sendUntilStuck(questions)
             deaf.reset()
@@ -246,8 +265,8 @@ private struct StreamServerChecks {
     var badNetwork: Check {
         check("bad-network", suspects: [.clientEndedServer, .leftOpen]) { [entry, exchange] trial in
             let server = try trial.serve(entry)
-            let weather = StreamNetwork.Weather(
-                halfClosed: 25, reset: 25, after: 0...exchange.question.count, slice: 1...7)
+            let first = (exchange.opening?.bytes ?? []) + exchange.question
+            let weather = StreamNetwork.Weather(halfClosed: 25, reset: 25, after: 0...first.count, slice: 1...7)
             let network = try StreamNetwork(to: server.address, weather: weather, seed: trial.random.next())
             defer { network.close() }
             for number in 1...20 {
@@ -260,7 +279,7 @@ private struct StreamServerChecks {
                     try client.expectEnd()
                 case let fate:
                     trial.note(fate.text)
-                    client.askInVain(exchange.question)
+                    client.askInVain(first)
                     try client.expectOver()
                 }
                 client.close()

@@ -1,0 +1,472 @@
+// Lesson 09: the two echo servers. What every TCP server must bear (resets, silence, EINTR, restarts) is checked as for the
+// servers of lesson 04.
+import Course
+import GraderKit
+import Sockets
+import Wire
+
+private let server = "echo-server"
+private let ping = Opcode.ping.rawValue
+private let pong = Opcode.pong.rawValue
+private let continuation = Opcode.continuation.rawValue
+
+let webSocketEchoChecks: [Check] =
+    [
+        Check("echo-handshake", suspects: [.waitsForMore]) { trial in
+            let service = try trial.serve(server)
+            try WebSocketPeer(try service.connect(), trial).shakeHands()
+            try WebSocketPeer(try service.connect(), trial).shakeHands(.chromium(key: ""))
+            // Cut in the worst places: in the midst of a name, and of the empty line.
+            let slow = try service.connect()
+            let request = Request(key: sampleKey).bytes
+            let before = service.subject.timeline.receivedSoFar
+            for end in [7, request.count - 3, request.count] {
+                let start = end == 7 ? 0 : end == request.count ? end - 3 : 7
+                try slow.send(Array(request[start..<end]))
+                // The next part comes alone: only when this one was received.
+                _ = try service.subject.waitForTimeline { $0.receivedSoFar >= before + end ? true : nil }
+            }
+            try slow.expectSwitching()
+        },
+        Check("echo-refuses") { trial in
+            let service = try trial.serve(server)
+            let wrong: [(Request, Int)] = [
+                (Request(key: sampleKey).with("Sec-WebSocket-Version", "8"), 426),
+                (Request(key: sampleKey).without("Sec-WebSocket-Key"), 400),
+                (Request(key: sampleKey).without("Upgrade"), 426),
+            ]
+            for (request, status) in wrong {
+                let client = WebSocketPeer(try service.connect(), trial)
+                try client.stream.send(request.bytes)
+                let head = try client.receiveHead()
+                if let fault = faultOfRefusal(head, status, needing: []) {
+                    throw Failure(
+                        expected: say("a refusal: ", "拒绝：") + fault, got: quoted(head, most: 300),
+                        cause: faultOfAcceptance(head, key: sampleKey) == nil ? "bad-handshake-accepted" : nil)
+                }
+                _ = try client.receiveBody()
+            }
+        },
+        Check("echo-messages") { trial in
+            let client = try trial.serve(server).webSocket(trial)
+            for text in ["Hello", "", "世界 🌍", "ping"] {
+                try client.send(text)
+                try client.expect(text) { frame in
+                    frame.payload == Array("pong".utf8) ? "text-ping-is-no-ping" : nil
+                }
+            }
+            try client.send(binaryOpcode, [0, 0xFF, 0xFE])
+            try client.expect(binaryOpcode, [0, 0xFF, 0xFE])
+        },
+        Check("echo-lengths") { trial in
+            let client = try trial.serve(server).webSocket(trial)
+            for count in [125, 126, 127, 0x0102, 65_535, 65_536, 0x01_0203] {
+                let message = trial.random.letters(count)
+                try client.send(binaryOpcode, message)
+                try client.expect(binaryOpcode, message)
+            }
+        },
+        Check("echo-large") { trial in
+            let client = try trial.serve(server).webSocket(trial)
+            let message = trial.random.letters(4 << 20)
+            try client.stream.send(client.frame(textOpcode, message), within: 6 * Deadline.patience)
+            try client.expect(textOpcode, message, within: 6 * Deadline.patience)
+        },
+        Check("echo-first-frames", suspects: [.waitsForMore]) { trial in
+            let client = WebSocketPeer(try trial.serve(server).connect(), trial)
+            // Nobody has to wait for the 101 to send.
+            let first = client.frame(textOpcode, Array("early".utf8)) + client.frame(textOpcode, Array("bird".utf8))
+            try client.shakeHands(behind: first)
+            do {
+                try client.expect("early")
+                try client.expect("bird")
+            } catch var failure as Failure {
+                if failure.cause == nil { failure.cause = "first-frames-lost" }
+                throw failure
+            }
+        },
+        Check("echo-pipelined") { trial in
+            let client = try trial.serve(server).webSocket(trial)
+            let messages = (1...50).map { "message \($0)" }
+            try client.stream.send(messages.flatMap { client.frame(textOpcode, Array($0.utf8)) })
+            try client.expect(messages[0])
+            do {
+                for message in messages[1...] { try client.expect(message) }
+            } catch var failure as Failure {
+                if failure.cause == nil { failure.cause = "one-recv-one-frame" }
+                throw failure
+            }
+        },
+        Check("echo-cut", suspects: [.oneReceiveOneFrame]) { trial in
+            for most in [1, 3, 7] {
+                let service = try trial.serve(server, plan: .most(most, each: .receive))
+                let client = try service.webSocket(trial)
+                for message in ["cut", "", "anywhere, 世界"] {
+                    try client.send(message)
+                    try client.expect(message)
+                }
+            }
+        },
+        Check("echo-fragments") { trial in
+            let client = try trial.serve(server).webSocket(trial)
+            try client.send(textOpcode, Array("frag".utf8), isFinal: false)
+            try client.send(continuation, Array("men".utf8), isFinal: false)
+            try client.send(continuation, Array("ted".utf8))
+            try client.expect("fragmented") { frame in
+                frame.payload == Array("frag".utf8) ? "fragments-echoed-apart" : nil
+            }
+            // A character in two fragments, and a ping between them.
+            try client.send(textOpcode, Array("粘".utf8.prefix(1)), isFinal: false)
+            try client.send(ping, Array("between".utf8))
+            try client.expect(pong, Array("between".utf8)) { frame in
+                frame.opcode == closeOpcode ? "utf8-per-fragment" : nil
+            }
+            try client.send(continuation, Array("粘".utf8.dropFirst(1)))
+            try client.expect("粘") { frame in frame.opcode == closeOpcode ? "utf8-per-fragment" : nil }
+        },
+        Check("echo-ping", suspects: [.pingNotAnswered]) { trial in
+            let client = try trial.serve(server).webSocket(trial)
+            for payload in [Array("are you there?".utf8), [], trial.random.bytes(125)] {
+                try client.send(ping, payload)
+                try client.expect(pong, payload) { frame in
+                    if frame.opcode == ping { return "ping-echoed" }
+                    if frame.opcode == textOpcode { return "pong-as-text" }
+                    return frame.opcode == pong ? "pong-with-other-payload" : nil
+                }
+            }
+            // A pong that nobody asked for means nothing, and is answered by nothing.
+            try client.send(pong, [1, 2, 3])
+            try client.send("still here")
+            try client.expect("still here") { frame in frame.opcode == pong ? "pong-echoed" : nil }
+        },
+        Check("echo-close", suspects: [.closeNotAnswered]) { trial in
+            let service = try trial.serve(server)
+            for code in [1000, 1001, 4000] as [UInt16] {
+                let client = try service.webSocket(trial)
+                try client.send("before")
+                try client.send(closeOpcode, closePayload(code, "bye"))
+                try client.expect("before")
+                try client.expectClose([code])
+                // The server ends the connection: it is the one that should.
+                try client.expectEnd()
+            }
+            let client = try service.webSocket(trial)
+            try client.send(closeOpcode, [])
+            try client.expectClose([nil, 1000])
+            try client.expectEnd()
+            // What comes behind a close is not answered.
+            let late = try service.webSocket(trial)
+            try late.stream.send(late.frame(closeOpcode, closePayload(1000)) + late.frame(textOpcode, [65]))
+            try late.expectClose([1000])
+            do { try late.expectEnd() } catch var failure as Failure {
+                if failure.cause == nil { failure.cause = "answers-after-close" }
+                throw failure
+            }
+        },
+        Check("echo-protocol-error", suspects: [.clientEndedServer]) { trial in
+            let service = try trial.serve(server)
+            let hello = Array("hello".utf8)
+            let wrong: [(String, [UInt8], String)] = [
+                (say("a frame without mask", "没有掩码的帧"), wireFrame(textOpcode, hello), "masking-rule-ignored"),
+                (
+                    say("a reserved bit", "保留位为 1"),
+                    wireFrame(textOpcode, hello, mask: trial.random.mask(), reserved: 0x40), "reserved-bits-ignored"
+                ),
+                (
+                    say("opcode 3", "操作码 3"), wireFrame(3, hello, mask: trial.random.mask()),
+                    "unknown-opcode-accepted"
+                ),
+                (
+                    say("a continuation of nothing", "没有可延续的延续帧"),
+                    wireFrame(continuation, hello, mask: trial.random.mask()), "lone-continuation-accepted"
+                ),
+            ]
+            for (what, bytes, cause) in wrong {
+                let client = try service.webSocket(trial)
+                trial.note(what)
+                try client.stream.send(bytes)
+                try client.expectFailed(1002, what, accepted: cause)
+            }
+        },
+        Check("echo-bad-text", suspects: [.clientEndedServer]) { trial in
+            let service = try trial.serve(server)
+            let client = try service.webSocket(trial)
+            try client.send(textOpcode, [0x6F, 0x6B, 0xC3, 0x28])
+            try client.expectFailed(1007, say("a text that is no UTF-8", "不是 UTF-8 的文本"), accepted: "text-not-checked")
+            let early = try service.webSocket(trial)
+            // The message is not finished, but there is nothing that could save it.
+            try early.send(textOpcode, [0xFF], isFinal: false)
+            try early.expectFailed(
+                1007, say("the first fragment of a text that is no UTF-8", "文本的第一个分片就不是 UTF-8"),
+                accepted: "utf8-only-at-the-end")
+        },
+        Check("echo-too-long", suspects: [.clientEndedServer]) { trial in
+            let client = try trial.serve(server).webSocket(trial)
+            let length = UInt64(Lesson09.messageLimit + 1)
+            try client.stream.send([0x82, 0xFF] + bigEndianBytes(length) + trial.random.mask())
+            try client.expectFailed(
+                1009, say("a header that announces 64 MiB and a byte", "帧头宣布 64 MiB 又一个字节"),
+                accepted: "message-limit-late")
+        },
+        Check("echo-clean-end", suspects: [.clientEndedServer]) { trial in
+            // More than one receive takes lies unread behind the mistake: a server that closes now resets the connection,
+            // and the reset overtakes what it said.
+            let client = try trial.serve(server).webSocket(trial)
+            try client.stream.send(wireFrame(textOpcode, [65]) + [UInt8](repeating: 0, count: 300_000))
+            try client.expectClose([1002])
+            try client.expectEnd()
+        },
+        Check("echo-end-mid-frame", suspects: [.closedTooEarly, .leftOpen]) { trial in
+            let client = try trial.serve(server).webSocket(trial)
+            try client.send("whole")
+            try client.stream.send(Array(client.frame(textOpcode, Array("cut".utf8)).dropLast(1)))
+            client.stream.halfClose()
+            try client.expect("whole")
+            try client.expectEnd()
+        },
+        Check("echo-half-frame", suspects: [.blockedInReceive]) { trial in
+            let service = try trial.serve(server)
+            let clients = try (0..<3).map { _ in try service.webSocket(trial) }
+            let frames = clients.map { $0.frame(textOpcode, Array("half".utf8)) }
+            try clients[0].stream.send(Array(frames[0][..<1]))
+            try clients[1].stream.send(Array(frames[1][..<8]))
+            // The last to come is answered first: none of the others holds it up.
+            try clients[2].stream.send(frames[2])
+            try clients[2].expect("half")
+            for (index, kept) in [(1, 8), (0, 1)] {
+                try clients[index].stream.send(Array(frames[index][kept...]))
+                do { try clients[index].expect("half") } catch var failure as Failure {
+                    if failure.cause == nil { failure.cause = "half-frame-lost" }
+                    throw failure
+                }
+            }
+        },
+        Check("echo-in-order") { trial in
+            let client = try trial.serve(server).webSocket(trial)
+            for round in 1...20 {
+                let text = trial.random.letters(Int.random(in: 0...2000, using: &trial.random))
+                try client.stream.send(
+                    client.frame(textOpcode, text) + client.frame(ping, [UInt8(round)])
+                        + client.frame(binaryOpcode, text))
+                try client.expect(textOpcode, text)
+                try client.expect(pong, [UInt8(round)])
+                try client.expect(binaryOpcode, text)
+            }
+        },
+    ] + concurrentServerChecks(server, prefix: "echo", exchange: oneMessage, clients: 50)
+    + streamServerChecks(server, prefix: "echo", exchange: oneMessage)
+
+// MARK: JSON
+
+private let jsonServer = "json-echo-server"
+
+let jsonEchoChecks: [Check] =
+    [
+        Check("json-answers") { trial in
+            let client = try trial.serve(jsonServer).webSocket(trial)
+            for (question, answer) in [
+                (
+                    #"{"data":"hello","timestamp":1700000000.5}"#,
+                    #"{"type":"echo","data":"HELLO","timestamp":1700000000.5}"#
+                ),
+                (
+                    #"{ "timestamp" : "noon" , "data" : "a\"b\\c\n世界" }"#,
+                    #"{"type":"echo","data":"A\"B\\C\n世界","timestamp":"noon"}"#
+                ),
+                (
+                    #"{"data":"\u0061\u4e16","timestamp":42,"other":[1]}"#,
+                    #"{"type":"echo","data":"A世","timestamp":42}"#
+                ),
+            ] { try trial.expectJSON(client, question, answer) }
+        },
+        Check("json-missing") { trial in
+            let client = try trial.serve(jsonServer).webSocket(trial)
+            try trial.expectJSON(client, #"{"data":"x"}"#, #"{"type":"echo","data":"X","timestamp":null}"#)
+            try trial.expectJSON(client, #"{"timestamp":7}"#, #"{"type":"echo","data":"","timestamp":7}"#)
+        },
+        Check("json-not-json", suspects: [.clientEndedServer, .crash(meaning: "json-taken-for-granted")]) { trial in
+            let client = try trial.serve(jsonServer).webSocket(trial)
+            let broken = [
+                "hello", "", "{", "[1]", "3", #"{"data":5}"#, #"{"data":["a"]}"#, String(repeating: "[", count: 5000),
+            ]
+            for text in broken {
+                try client.send(text)
+                try trial.expectJSONError(client, text)
+            }
+            // And it is still there.
+            try trial.expectJSON(client, #"{"data":"x"}"#, #"{"type":"echo","data":"X","timestamp":null}"#)
+        },
+        Check("json-binary") { trial in
+            let client = try trial.serve(jsonServer).webSocket(trial)
+            try client.send(binaryOpcode, Array(#"{"data":"x"}"#.utf8))
+            try client.expectClose([1003])
+            // A server that began to close waits for the answer, or not; then it ends.
+            try client.send(closeOpcode, closePayload(1003))
+            try client.expectEnd()
+        },
+        Check("json-two-clients", suspects: [.blockedInReceive]) { trial in
+            let service = try trial.serve(jsonServer)
+            let clients = try (0..<3).map { _ in try service.webSocket(trial) }
+            for (index, client) in clients.enumerated().reversed() {
+                try trial.expectJSON(
+                    client, #"{"data":"c\#(index)","timestamp":\#(index)}"#,
+                    #"{"type":"echo","data":"C\#(index)","timestamp":\#(index)}"#)
+            }
+        },
+        Check("json-ping-close", suspects: [.pingNotAnswered, .closeNotAnswered]) { trial in
+            let client = try trial.serve(jsonServer).webSocket(trial)
+            try client.send(ping, [1, 2])
+            try client.expect(pong, [1, 2])
+            try client.send(closeOpcode, closePayload(1000))
+            try client.expectClose([1000])
+            try client.expectEnd()
+        },
+    ]
+
+/// A handshake, and then one message, always with the same mask: the same bytes each time.
+let oneMessage: Exchange = {
+    let text = Array("Hello, 世界".utf8)
+    var exchange = Exchange(question: wireFrame(textOpcode, text, mask: [0x37, 0xFA, 0x21, 0x3D])) { client in
+        try client.expect(wireFrame(textOpcode, text))
+    }
+    exchange.opening = Exchange.Opening(bytes: Request(key: sampleKey).bytes) { client in
+        try client.expectSwitching()
+    }
+    return exchange
+}()
+
+extension StreamPeer {
+    /// The server's 101, and not a byte more: for those who look at the frames behind it as bytes.
+    func expectSwitching() throws {
+        var head: [UInt8] = []
+        let expected = say("101 on \(name)", "\(name)收到 101")
+        let deadline = Deadline()
+        while !head.suffix(4).elementsEqual([13, 10, 13, 10]) {
+            // One at a time: what follows belongs to others.
+            switch try receive(1, until: deadline, expected: expected) {
+            case .bytes(let bytes): head += bytes
+            case .late:
+                throw Failure(
+                    expected: expected, got: head.isEmpty ? say("nothing", "什么也没有") : quoted(head, most: 300),
+                    cause: head.isEmpty ? nil : "head-without-end")
+            case .end, .broken:
+                throw Failure(
+                    expected: expected,
+                    got: say("the connection was closed", "连接被关闭")
+                        + (head.isEmpty ? "" : ": " + quoted(head, most: 300)))
+            }
+            if head.count > Lesson09.headLimit { break }
+        }
+        if let fault = faultOfAcceptance(head, key: sampleKey) {
+            throw Failure(
+                expected: expected + say(" with ", "，应有 ") + fault.text, got: quoted(head, most: 400),
+                cause: fault.cause)
+        }
+    }
+}
+
+extension Trial {
+    /// - Parameter answer: the same value, whatever the order and the blanks.
+    fileprivate func expectJSON(_ client: WebSocketPeer, _ question: String, _ answer: String) throws {
+        try client.send(question)
+        let sentence = say("\(question) is answered by \(answer)", "\(question) 得到回答 \(answer)")
+        let got = try client.nextText(sentence)
+        guard let value = JSONValue(got), let wanted = JSONValue(Array(answer.utf8)) else {
+            throw Failure(expected: sentence, got: quoted(got, most: 200), cause: "answer-is-no-json")
+        }
+        guard value != wanted else { return }
+        var cause: String?
+        if case .object(let members) = value, case .object(let right) = wanted {
+            if members["timestamp"] == nil || members["timestamp"] != right["timestamp"] { cause = "timestamp-changed" }
+            if members["data"] != right["data"] { cause = "data-changed" }
+        }
+        throw Failure(expected: sentence, got: quoted(got, most: 200), cause: cause)
+    }
+
+    fileprivate func expectJSONError(_ client: WebSocketPeer, _ question: String) throws {
+        let sentence = say(
+            "\(quoted(Array(question.utf8))) is answered by {\"type\": \"error\", …}",
+            "\(quoted(Array(question.utf8))) 得到回答 {\"type\": \"error\", …}")
+        let got = try client.nextText(sentence)
+        guard case .object(let members)? = JSONValue(got), members["type"] == .string("error"),
+            case .string? = members["message"]
+        else { throw Failure(expected: sentence, got: quoted(got, most: 200)) }
+    }
+}
+
+extension WebSocketPeer {
+    /// The next frame, a text, whatever it says.
+    fileprivate func nextText(_ sentence: String) throws -> [UInt8] {
+        switch try next(sentence) {
+        case .frame(let frame):
+            guard frame == .whole(textOpcode, frame.payload) else {
+                throw Failure(
+                    expected: sentence, got: frame.words,
+                    cause: frame.isMasked ? "server-masks" : frame.opcode == 2 ? "opcode-changed" : nil)
+            }
+            return frame.payload
+        case .end: throw Failure(expected: sentence, got: say("the connection was closed", "连接被关闭"))
+        case .broken(let code):
+            throw Failure(expected: sentence, got: say("the connection was broken: ", "连接断开：") + errorText(code))
+        case .late: throw Failure(expected: sentence, got: say("nothing", "什么也没有"))
+        }
+    }
+
+    /// The peer was told with `code` that it broke the protocol, and the connection ends.
+    ///
+    /// - Parameter accepted: the mistake of a server that takes it for a message.
+    fileprivate func expectFailed(_ code: UInt16, _ what: String, accepted cause: String) throws {
+        let wanted = ReceivedFrame.whole(closeOpcode, closePayload(code))
+        let sentence = what + say(": ", "：") + wanted.words + say(" on \(stream.name)", "（\(stream.name)）")
+        switch try next(sentence) {
+        case .frame(let frame):
+            let isClose = frame == .whole(closeOpcode, frame.payload) && frame.payload.count <= 125
+            guard isClose, frame.payload.starts(with: wanted.payload) else {
+                throw Failure(
+                    expected: sentence, got: frame.words,
+                    cause: frame.isMasked ? "server-masks" : isClose ? "close-code-of-another-error" : cause)
+            }
+        case .late: throw Failure(expected: sentence, got: say("nothing", "什么也没有"), cause: cause)
+        case .end:
+            throw Failure(
+                expected: sentence, got: say("the connection was closed without it", "连接被关闭，没有关闭帧"),
+                cause: "closed-without-close-frame")
+        case .broken(let error):
+            throw Failure(
+                expected: sentence, got: say("the connection was broken: ", "连接断开：") + errorText(error),
+                cause: error == ECONNRESET ? "closed-with-unread-bytes" : nil)
+        }
+        try expectEnd()
+    }
+}
+
+extension Cause {
+    /// A ping came, the next receive waits, and nothing was sent between them.
+    static let pingNotAnswered = Cause("ping-not-answered") { evidence in
+        evidence.timeline.silentAfter(Opcode.ping.rawValue)
+    }
+
+    static let closeNotAnswered = Cause("close-not-answered") { evidence in
+        evidence.timeline.silentAfter(Opcode.close.rawValue)
+    }
+
+    /// One byte came in, and an answer was made of it.
+    static let oneReceiveOneFrame = Cause("one-recv-one-frame") { evidence in
+        if evidence.ending?.signal != nil { return "" }
+        return evidence.timeline.calls.last { $0.isReceive && $0.result > 0 && $0.result < $0.length }.map { _ in "" }
+    }
+}
+
+extension Timeline {
+    fileprivate var receivedSoFar: Int {
+        calls.filter { $0.isReceive && $0.result > 0 }.reduce(0) { $0 + Int($1.result) }
+    }
+
+    /// The last receive that brought a frame with this opcode, if nothing was sent after it.
+    fileprivate func silentAfter(_ opcode: UInt8) -> String? {
+        guard let index = calls.lastIndex(where: { $0.isReceive && $0.result > 0 && $0.data.first == 0x80 | opcode })
+        else { return nil }
+        let isSilent = !calls[index...].contains { $0.isSend && $0.descriptor == calls[index].descriptor }
+        return isSilent ? calls[index].callText : nil
+    }
+}
