@@ -78,7 +78,9 @@ let package = Package(
             name: "GraderTests", dependencies: ["Course", "GraderKit", "Graders", "LabCore"],
             path: "Tests/Graders"),
         .testTarget(name: "LabCoreTests", dependencies: ["Course", "GraderKit", "LabCore", "Sockets", "Wire"]),
-        .testTarget(name: "LabTests", dependencies: ["Course", "GraderKit", "Graders", "LabCore", "Sockets", "Wire"]),
+        .testTarget(
+            name: "LabTests",
+            dependencies: ["Course", "GraderKit", "Graders", "LabCore", "Sockets", "Solution09", "Wire"]),
         // References from the inside: the protocols that they implement without I/O.
         .testTarget(name: "SolutionTests", dependencies: ["Course", "GraderKit", "Solution08"]),
         .testTarget(name: "SocketsTests", dependencies: ["Sockets"]),

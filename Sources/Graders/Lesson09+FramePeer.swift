@@ -125,9 +125,11 @@ final class FramePeer {
     }
 
     /// The next frame; that none comes is a failure.
-    func nextFrame(_ expected: String, within seconds: Double = Deadline.patience, cause: String? = nil) throws
-        -> IncomingFrame
-    {
+    ///
+    /// - Parameter causeIfLate: where silence means another mistake than the end of the connection.
+    func nextFrame(
+        _ expected: String, within seconds: Double = Deadline.patience, cause: String? = nil, causeIfLate: String? = nil
+    ) throws -> IncomingFrame {
         let sentence = say(
             "\(expected) on \(name) within \(Int(seconds * Deadline.scale)) s",
             "\(name)在 \(Int(seconds * Deadline.scale)) 秒内收到 \(expected)")
@@ -139,7 +141,8 @@ final class FramePeer {
                 expected: sentence,
                 got: rest == 0
                     ? say("nothing", "什么也没有")
-                    : say("\(byteCount(rest)) that are no whole frame", "\(byteCount(rest))，不成一帧"), cause: cause)
+                    : say("\(byteCount(rest)) that are no whole frame", "\(byteCount(rest))，不成一帧"),
+                cause: causeIfLate ?? cause)
         case .end: throw Failure(expected: sentence, got: say("the connection was closed", "连接被关闭"), cause: cause)
         case .broken(let code):
             throw Failure(
@@ -183,9 +186,9 @@ final class FramePeer {
     }
 
     /// A close frame with this code (nil: empty), and then the end of the stream.
-    func expectClose(_ code: UInt16?, cause: String? = nil) throws {
+    func expectClose(_ code: UInt16?, cause: String? = nil, causeIfLate: String? = nil) throws {
         let wanted = code.map { "close \($0)" } ?? say("an empty close frame", "空的关闭帧")
-        let frame = try nextFrame(wanted, cause: cause)
+        let frame = try nextFrame(wanted, cause: cause, causeIfLate: causeIfLate)
         try checkMask(frame)
         let got = frame.payload.count >= 2 ? UInt16(frame.payload[0]) << 8 | UInt16(frame.payload[1]) : nil
         guard frame.opcode == Opcode.close.rawValue, got == code, frame.payload.count != 1 else {
