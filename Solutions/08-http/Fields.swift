@@ -36,17 +36,23 @@ extension [HTTPField] {
     subscript(_ name: String) -> String? { first { equalsIgnoringCase($0.name, name) }?.value }
 
     /// The values of all fields of this name.
-    func values(_ name: String) -> [String] { filter { equalsIgnoringCase($0.name, name) }.map(\.value) }
+    func values(_ name: String) -> [String] {
+        var values: [String] = []
+        for field in self where equalsIgnoringCase(field.name, name) { values.append(field.value) }
+        return values
+    }
 
     /// The elements of a list field, which may be on one line or on several, in lower case: `Connection: Close, x` gives
     /// `close` and `x` (RFC 9110 section 5.6.1).
     func elements(_ name: String) -> [String] {
-        values(name).flatMap { value in
-            value.utf8.split(separator: UInt8(ascii: ",")).compactMap { element in
+        var elements: [String] = []
+        for field in self where equalsIgnoringCase(field.name, name) {
+            for element in field.value.utf8.split(separator: UInt8(ascii: ",")) {
                 let bytes = element.drop(while: isBlank).reversed().drop(while: isBlank).reversed()
-                return bytes.isEmpty ? nil : String(decoding: bytes.map(lowercase), as: UTF8.self)
+                if !bytes.isEmpty { elements.append(String(decoding: bytes.map(lowercase), as: UTF8.self)) }
             }
         }
+        return elements
     }
 }
 

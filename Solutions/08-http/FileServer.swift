@@ -14,6 +14,8 @@ public func selectFileServer(host: String, port: UInt16, root: String) throws {
 final class FileSite: Site {
     private let root: Folder
     let wantsBodies = false
+    /// The last one that was written out: files that were copied together are of one time.
+    private var lastDate = (seconds: 0, text: httpDate(0))
 
     init(root: String) throws { self.root = try Folder(root) }
 
@@ -51,6 +53,11 @@ final class FileSite: Site {
         }
     }
 
+    private func dateText(_ seconds: Int) -> String {
+        if lastDate.seconds != seconds { lastDate = (seconds, httpDate(seconds)) }
+        return lastDate.text
+    }
+
     private func send(_ file: OpenFile, named name: String, to request: RequestHead) -> Reply {
         // It is not from the future, whatever its clock says (RFC 9110 section 8.8.2.1).
         let modified = min(file.modified, time(nil))
@@ -60,7 +67,7 @@ final class FileSite: Site {
             status: 200,
             fields: [
                 HTTPField("Content-Type", contentType(of: name)),
-                HTTPField("Last-Modified", httpDate(modified)), HTTPField("Accept-Ranges", "bytes"),
+                HTTPField("Last-Modified", dateText(modified)), HTTPField("Accept-Ranges", "bytes"),
             ], content: .file(file, from: 0, count: file.size))
         guard request.method == "GET", let range = request.fields["Range"],
             request.fields["If-Range"].map({ httpDate($0) == modified }) ?? true
@@ -92,7 +99,7 @@ final class FileSite: Site {
         } else {
             isKnown = fields["If-Modified-Since"].flatMap(httpDate).map { modified <= $0 } ?? false
         }
-        return isKnown ? Reply(status: 304, fields: [HTTPField("Last-Modified", httpDate(modified))]) : nil
+        return isKnown ? Reply(status: 304, fields: [HTTPField("Last-Modified", dateText(modified))]) : nil
     }
 }
 
