@@ -63,9 +63,9 @@ static struct sockaddr_in free_port(void) {
     return address;
 }
 
-/* One process, nothing logged, `folder` served. nginx cannot say which port it got, nor when it can be reached: so it is told
-   a free one, and tried until it answers. (It could inherit our listener, in the variable NGINX, but 1.22 without a master
-   process crashes then.) */
+/* One process, nothing logged, `folder` served, each file looked up when it is asked for, as ours does. nginx cannot say
+   which port it got, nor when it can be reached: so it is told a free one, and tried until it answers. (It could inherit our
+   listener, in the variable NGINX, but 1.22 without a master process crashes then.) */
 static struct server start_nginx(char *program, const char *folder) {
     struct sockaddr_in address = free_port();
     struct server server = {.port = ntohs(address.sin_port)};
@@ -77,7 +77,7 @@ static struct server start_nginx(char *program, const char *folder) {
         file,
         "daemon off;\nmaster_process off;\npid %s/nginx.pid;\nerror_log stderr error;\n"
         "events { worker_connections 4096; use epoll; }\n"
-        "http {\n  access_log off;\n  sendfile on;\n  keepalive_requests 1000000000;\n  open_file_cache max=100;\n"
+        "http {\n  access_log off;\n  sendfile on;\n  keepalive_requests 1000000000;\n"
         "  client_body_temp_path %s/1;\n  proxy_temp_path %s/2;\n  fastcgi_temp_path %s/3;\n  uwsgi_temp_path %s/4;\n"
         "  scgi_temp_path %s/5;\n  server { listen 127.0.0.1:%d; root %s; }\n}\n",
         folder, folder, folder, folder, folder, folder, server.port, folder);
