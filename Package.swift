@@ -84,6 +84,9 @@ let package = Package(
         // References from the inside: the protocols that they implement without I/O.
         .testTarget(name: "SolutionTests", dependencies: ["Course", "GraderKit", "Solution08"]),
         .testTarget(name: "SocketsTests", dependencies: ["Sockets"]),
+        .testTarget(
+            name: "FuzzTests", dependencies: ["Course", "GraderKit", "Solution05", "Solution08", "Solution09"],
+            exclude: ["Regressions"]),
         // A program that misbehaves on demand. The test bundle does not depend on it, as it does not on the exercises: an
         // executable that a test target depends on is linked into the tests, and the tap with it.
         .executableTarget(
