@@ -122,6 +122,17 @@ let lesson08ClientRequests: [Check] = [
             "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 8\r\n\r\ntoo much")
         try fetching.expect(413, "too much")
     },
+    Check("client-peer-leaves", suspects: [.breakUnnoticed]) { trial in
+        let listener = try trial.listen(smallBuffers: true)
+        let fetching = try trial.fetch(
+            [.bytes(listener.url("/large"), [UInt8](repeating: 120, count: 16 << 20))], at: listener)
+        let connection = try fetching.accept()
+        _ = try connection.head(host: listener.authority)
+        // A reset behind the end of the stream: send fails with EPIPE.
+        connection.peer.halfClose()
+        connection.peer.reset()
+        try fetching.expect(error: "cutShort", say("the server leaves in the middle of the request", "服务器在请求发到一半时离开"))
+    },
     Check("client-own-fields") { trial in
         let listener = try trial.listen()
         let request = Asked(

@@ -118,6 +118,7 @@ final class Lesson08: LessonTestCase {
     func test_client_json() throws { try grade() }
     func test_client_large_post() throws { try grade() }
     func test_client_early_answer() throws { try grade() }
+    func test_client_peer_leaves() throws { try grade() }
     func test_client_own_fields() throws { try grade() }
     func test_client_injection() throws { try grade() }
     func test_client_urls() throws { try grade() }

@@ -51,7 +51,7 @@ public struct Demo: Sendable {
         .byteOrder, .addresses, .udpEcho, .udpClient, .udpBroadcast, .udpLossy, .tcpEcho, .tcpClient, .tcpThreads,
         .tcpFork, .handshake, .sticky, .framing, .fileTransfer, .selectEcho, .nonblockingConnect,
         .duplexChat, .epollEcho, .epollEdge, .epollIdle, .epollWhy,
-        .httpServer, .httpSelect, .wsEcho, .wsClient, .wsChat,
+        .httpServer, .httpClient, .httpSelect, .wsEcho, .wsClient, .wsChat,
     ]
 
     /// - Throws: a usage error that suggests the nearest name.
