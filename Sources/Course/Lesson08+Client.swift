@@ -69,6 +69,9 @@ public struct ClientOptions: Equatable, Sendable {
     /// How many times a request is sent to one URL at most, the first included, if it may be repeated (GET, HEAD, OPTIONS,
     /// PUT, DELETE) and the answer is 429, 500, 502, 503 or 504, or the connection could not be made or broke before the
     /// head of the answer was there. The last answer is the answer. A wait that was too long is not repeated.
+    ///
+    /// That a connection which was kept from before is closed is no failure of an attempt: the request goes out on a new
+    /// one at once, if it may be repeated, or if nothing of it was sent.
     public var attempts: Int
     /// The wait before the second attempt; twice as long before each next one, with up to as much again at random, and
     /// never over `longestWait`. `Retry-After`, if the answer has one, counts instead.

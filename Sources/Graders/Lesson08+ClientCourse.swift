@@ -477,7 +477,8 @@ let lesson08ClientTimes: [Check] = [
             let began = now()
             let fetching = try trial.fetch([Asked(url: listener.url())], options, at: listener)
             let (connection, _) = try fetching.acceptRequest()
-            try connection.answer(begin)
+            // Should this come too late on a busy machine, the silence was longer still.
+            _ = try? connection.answer(begin)
             let shown = begin.isEmpty ? say("no answer", "没有回答") : quoted(Array(begin.utf8.suffix(20)))
             try fetching.expect(error: "timedOut", say("\(shown), and then silence", "\(shown)，然后沉默"))
             let took = Int(now() - began) / 1_000_000
@@ -490,13 +491,13 @@ let lesson08ClientTimes: [Check] = [
                 1, say("a wait that was too long is not repeated", "等得太久不再重试"), cause: "repeated-in-vain")
         }
         // Slow is not silent: bytes come one by one, each well within the limit, all of them over it.
-        options.timeout = scaled(1000)
+        options.timeout = scaled(3000)
         let listener = try trial.listen()
         let slow = try trial.fetch([Asked(url: listener.url())], options, at: listener)
         let (connection, _) = try slow.acceptRequest()
         for byte in Array("HTTP/1.1 200 OK\r\n".utf8) {
             try connection.answer([byte])
-            poll(nil, 0, Int32(scaled(80)))  // a slow server is what is played here
+            poll(nil, 0, Int32(scaled(250)))  // a slow server is what is played here
         }
         try connection.answer("Content-Length: 2\r\n\r\nok")
         try slow.expect(200, "ok", cause: "timeout-does-not-start-again")
@@ -508,7 +509,7 @@ let lesson08ClientTimes: [Check] = [
         let listener = try trial.listen()
         let fetching = try trial.fetch([Asked(url: listener.url())], options, at: listener)
         let (connection, _) = try fetching.acceptRequest()
-        try connection.answer("HTTP/1.1 200 OK\r\n\r\n")
+        _ = try? connection.answer("HTTP/1.1 200 OK\r\n\r\n")
         // A byte now and then, for ever: no single wait is long.
         let deadline = Deadline()
         while !deadline.hasPassed {

@@ -54,7 +54,10 @@ private final class PythonServer {
         process.standardOutput = output
         process.standardError = FileHandle.nullDevice
         try process.run()
-        let line = output.fileHandleForReading.availableData
+        // Python takes a moment to begin; one that never says anything is no Python.
+        var entry = pollfd(fd: output.fileHandleForReading.fileDescriptor, events: Int16(POLLIN), revents: 0)
+        let hasSpoken = poll(&entry, 1, Int32(scaled(30_000))) > 0
+        let line = hasSpoken ? output.fileHandleForReading.availableData : Data()
         guard let port = Int(String(decoding: line, as: UTF8.self).split(separator: "\n").first ?? "") else {
             try? input.fileHandleForWriting.close()
             process.waitUntilExit()

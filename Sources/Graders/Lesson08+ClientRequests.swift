@@ -214,7 +214,7 @@ let lesson08ClientRequests: [Check] = [
         // The first address does not even refuse: packets to it disappear.
         let full = try FullListener(host: "127.0.0.3", port: listener.address.port)
         var options = ClientOptions.patient()
-        options.timeout = scaled(400)
+        options.timeout = scaled(2000)
         let silent = try trial.fetch(
             [Asked(url: "http://\(host)/")], options, at: listener, plan: .resolves(also: full.address.host))
         let second = try silent.accept(cause: "first-address-only")
