@@ -155,7 +155,13 @@ struct Fetching {
 
     /// It threw this error.
     func expect(error: String, _ when: String, cause: String? = nil) throws {
-        let reply = try reply(say("\(when): it throws \(error)", "\(when)：抛出 \(error)"))
+        let reply: Reply
+        do { reply = try self.reply(say("\(when): it throws \(error)", "\(when)：抛出 \(error)")) } catch var failure
+            as Failure
+        {
+            failure.cause = failure.cause ?? cause
+            throw failure
+        }
         guard reply != .error(error) else { return }
         throw Failure(
             expected: say("\(when): it throws ClientError.\(error)", "\(when)：抛出 ClientError.\(error)"),
@@ -213,7 +219,9 @@ struct ReceivedRequest {
     var fields: [(name: String, value: String)]
     var body: [UInt8]
 
-    func values(_ name: String) -> [String] { fields.filter { $0.name.lowercased() == name }.map(\.value) }
+    func values(_ name: String) -> [String] {
+        fields.filter { $0.name.lowercased() == name.lowercased() }.map(\.value)
+    }
     func has(_ name: String) -> Bool { !values(name).isEmpty }
 }
 
