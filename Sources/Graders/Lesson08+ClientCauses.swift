@@ -43,7 +43,11 @@ extension Cause {
     /// It sends and sends, and does not see that the answer is there.
     static let onlySends = Cause("only-sends") { evidence in
         if let send = evidence.timeline.blocked.last(where: \.isSend) { return send.text(now: evidence.now) }
-        return nil
+        // Or it waits for room, and the last thing that it did was to send.
+        guard let wait = evidence.timeline.blocked.last(where: \.isWait),
+            evidence.timeline.calls.last(where: { !$0.isWait })?.isSend == true
+        else { return nil }
+        return wait.text(now: evidence.now)
     }
 }
 
