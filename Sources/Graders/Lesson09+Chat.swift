@@ -5,17 +5,36 @@ import GraderKit
 import Sockets
 import Wire
 
-let chatServerOfLesson09Checks: [Check] = [
+let chatServerOfLesson09Checks: [Check] =
+    chatChecks + streamServerChecks("chat-server", prefix: "chat", exchange: pingAndPong)
+
+/// What a server that speaks to others answers to the one who asks.
+private let pingAndPong: Exchange = {
+    let payload = Array("are you there?".utf8)
+    var exchange = Exchange(
+        question: wireFrame(Opcode.ping.rawValue, payload, mask: [0x37, 0xFA, 0x21, 0x3D])
+    ) { client in
+        try client.expect(wireFrame(Opcode.pong.rawValue, payload))
+    }
+    exchange.opening = oneMessage.opening
+    return exchange
+}()
+
+private let chatChecks: [Check] = [
     Check("chat-to-others", suspects: Cause.chat) { trial in
         let server = try trial.serve("chat-server")
         let members = try trial.room(server, 3)
-        let text = trial.random.letters(200)
-        try members[0].send(.text, text)
-        for member in members[1...] { try member.expect(.text, text) }
-        let bytes = trial.random.bytes(300)
-        try members[1].send(.binary, bytes)
-        for member in [members[0], members[2]] { try member.expect(.binary, bytes) }
-        for member in members { try member.expectNothingBefore(cause: "sender-hears-itself") }
+        for (index, sender) in members.enumerated() {
+            let (text, bytes) = (trial.random.letters(200), trial.random.bytes(300))
+            try sender.send(.text, text)
+            try sender.send(.binary, bytes)
+            for (other, member) in members.enumerated() where other != index {
+                try member.expect(.text, text)
+                try member.expect(.binary, bytes)
+            }
+            try sender.expectNothingBefore(cause: "sender-hears-itself")
+        }
+        for member in members { try member.expectNothingBefore(cause: "message-doubled") }
     },
     Check("chat-to-all", suspects: Cause.chat) { trial in
         let server = try trial.serve("chat-server-to-all")

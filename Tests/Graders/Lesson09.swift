@@ -132,4 +132,19 @@ final class Lesson09: LessonTestCase {
     func test_heartbeat_data_is_no_pong() throws { try grade() }
     func test_heartbeat_leaves_nothing() throws { try grade() }
     func test_heartbeat_by_timer() throws { try grade() }
+    func test_chat_address() throws { try grade() }
+    func test_chat_ipv6() throws { try grade() }
+    func test_chat_taken() throws { try grade() }
+    func test_chat_restart() throws { try grade() }
+    func test_chat_backlog() throws { try grade() }
+    func test_chat_half_close() throws { try grade() }
+    func test_chat_silent() throws { try grade() }
+    func test_chat_reset() throws { try grade() }
+    func test_chat_vanish() throws { try grade() }
+    func test_chat_descriptors() throws { try grade() }
+    func test_chat_idle() throws { try grade() }
+    func test_chat_eintr() throws { try grade() }
+    func test_chat_aborted() throws { try grade() }
+    func test_chat_short() throws { try grade() }
+    func test_chat_bad_network() throws { try grade() }
 }
