@@ -222,7 +222,7 @@ extension Cause {
         else { return nil }
         // On a busy machine a program that spins gets less than a CPU, and still makes tens of thousands of calls.
         let seconds = Double(evidence.now - min(timeline.start, evidence.now)) / 1e9
-        guard evidence.load > 0.5 || Double(fruitless) > 2000 * seconds else { return nil }
+        guard evidence.load > 0.5 || Double(fruitless) > 500 * seconds else { return nil }
         return say(
             "\(most.key) came back \(most.value) times with nothing",
             "\(most.key) 有 \(most.value) 次什么也没得到就返回")

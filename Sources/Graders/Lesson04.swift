@@ -255,7 +255,7 @@ private let clientChecks: [Check] = [
         let listener = try trial.listen()
         let message = trial.random.letters(50)
         let call = try trial.beginClient(message, to: listener.address)
-        let server = try listener.accept(from: call)
+        let server = try acceptAtTheRightPort(listener, from: call)
         try server.expect(message)
         try server.expectEnd()
         try server.send(message.reversed())
@@ -266,7 +266,7 @@ private let clientChecks: [Check] = [
         let listener = try trial.listen()
         let answer = trial.random.letters(5000)
         let call = try trial.beginClient(Array("collect".utf8), to: listener.address)
-        let server = try listener.accept(from: call)
+        let server = try acceptAtTheRightPort(listener, from: call)
         try server.expect("collect")
         for start in stride(from: 0, to: answer.count, by: 1000) {
             try server.send(Array(answer[start..<start + 1000]))
@@ -281,7 +281,7 @@ private let clientChecks: [Check] = [
         let listener = try trial.listen(smallBuffers: true)
         let message = trial.random.letters(512 << 10)
         let call = try trial.beginClient(message, to: listener.address)
-        let server = try listener.accept(from: call)
+        let server = try acceptAtTheRightPort(listener, from: call)
         try answerInUpperCase(server, call)
         try trial.expect(try call.bytes(), equals: uppercased(message), say("the server's answer", "服务器的回答"))
     },
@@ -289,7 +289,7 @@ private let clientChecks: [Check] = [
         try trial.needsLoopback("::1")
         let listener = try trial.listen(host: "::1")
         let call = try trial.beginClient(Array("six".utf8), to: listener.address)
-        let server = try listener.accept(from: call)
+        let server = try acceptAtTheRightPort(listener, from: call)
         try server.expect("six")
         try server.send("SIX")
         server.close()
@@ -304,7 +304,7 @@ private let clientChecks: [Check] = [
     Check("client-cut-off", suspects: [.breakUnnoticed, .oneReceiveIsOneMessage]) { trial in
         let listener = try trial.listen()
         let call = try trial.beginClient(Array("hello".utf8), to: listener.address)
-        try cutOff(try listener.accept(from: call), call)
+        try cutOff(try acceptAtTheRightPort(listener, from: call), call)
         try expectSocketError([ECONNRESET], from: call)
     },
     Check("client-closes") { trial in
@@ -334,7 +334,7 @@ private let clientChecks: [Check] = [
             FaultPlan.fail(.connect, with: EINTR) + .fail(.send, 1, through: 3, with: EINTR)
             + .fail(.receive, 1, through: 3, with: EINTR)
         let call = try trial.beginClient(Array("hello".utf8), to: listener.address, plan: plan)
-        let server = try listener.accept(from: call)
+        let server = try acceptAtTheRightPort(listener, from: call)
         try answerInUpperCase(server, call)
         try trial.expect(try call.bytes(), equals: Array("HELLO".utf8), say("the server's answer", "服务器的回答"))
     },
@@ -343,7 +343,7 @@ private let clientChecks: [Check] = [
         let message = trial.random.letters(300)
         let plan = FaultPlan.most(1, each: .send) + .most(1, each: .receive)
         let call = try trial.beginClient(message, to: listener.address, plan: plan)
-        let server = try listener.accept(from: call)
+        let server = try acceptAtTheRightPort(listener, from: call)
         try answerInUpperCase(server, call)
         try trial.expect(try call.bytes(), equals: uppercased(message), say("the server's answer", "服务器的回答"))
     },

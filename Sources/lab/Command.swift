@@ -55,6 +55,7 @@ let commandGroups: [(title: Text, commands: [Command])] = [
             .new,
             .lint,
             .mistakes,
+            .mutants,
             .soak,
         ]
     ),

@@ -98,6 +98,47 @@ public struct BankRun: Sendable {
         return verdict
     }
 
+    /// Writes the reports of these wrong programs, in this language, beside them. Sets the language for all of `lab`.
+    public func updateReports(
+        _ programs: [BankProgram], of lesson: Catalogue.Lesson, in language: Language,
+        stage: @escaping @Sendable (String) -> Void
+    ) throws(CommandError) {
+        let builder = try ProgramBuilder(workspace, lesson, in: folder.appendingPathComponent(lesson.slug))
+        Language.current = language
+        let wrong = programs.filter { !$0.isRight }
+        let trouble = Mutex<CommandError?>(nil)
+        var done = 0
+        inParallel(count: wrong.count, width: jobs) { index in
+            do throws(CommandError) { try updateReport(wrong[index], language, builder) } catch {
+                trouble.withLock { $0 = $0 ?? error }
+            }
+        } arrived: { (_, _: Void) in
+            done += 1
+            stage("\(lesson.slug) \(language.rawValue): \(done)/\(wrong.count)")
+        }
+        if let error = trouble.withLock({ $0 }) { throw error }
+    }
+
+    private func updateReport(
+        _ program: BankProgram, _ language: Language, _ builder: ProgramBuilder
+    ) throws(CommandError) {
+        guard case .wrong(let mistake) = program.kind, let check = mistake.fails.first,
+            case .built(let executable) = try builder.build(program.name, files: program.files)
+        else { return }
+        let outcome = try GraderProcess(
+            lab: lab, lesson: program.lesson, checks: [check], seed: seed, program: executable, language: language,
+            timeScale: 1, width: 1, patience: 120
+        ).run()
+        guard let verdict = outcome.verdicts[check], verdict.status == .failed else {
+            throw .failure(
+                say(
+                    "\(program.lesson.slug)/\(program.name): \(check) did not fail; nothing was written.",
+                    "\(program.lesson.slug)/\(program.name)：\(check) 没有失败，报告未写。"))
+        }
+        let text = GoldenReport.text(verdict, catalogue, builder.place(of: program.name))
+        try writeAtomically(Data(text.utf8), to: program.folder.appendingPathComponent(GoldenReport.name(language)))
+    }
+
     private func run(
         _ program: BankProgram, _ executable: String, _ checks: [String], width: Int, timeScale: Double?
     ) throws(CommandError) -> GraderProcess.Outcome {

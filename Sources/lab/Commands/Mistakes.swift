@@ -20,6 +20,8 @@ extension Command {
         options: [
             OptionSpecification("--jobs", value: "N", "programs at a time", "同时评几个程序"),
             OptionSpecification("--seed", value: "N", "random data (default 1)", "随机数据（默认 1）"),
+            OptionSpecification(
+                "--update", "write the reports that are kept beside the programs", "重写保存在程序旁边的报告"),
             OptionSpecification("--json", "one JSON object a program, then a summary", "每个程序一个 JSON 对象，最后是小结"),
         ],
         examples: [
@@ -68,6 +70,11 @@ private struct MistakesCommand {
         let seed = try invocation.seed() ?? 1
         let jobs = try invocation.count("--jobs") ?? 2 * ProcessInfo.processInfo.activeProcessorCount
         let run = BankRun(workspace, catalogue, lab: lab, seed: seed, jobs: jobs)
+        if invocation.has("--update") {
+            let chosen = bank.programs.filter { names.isEmpty || names.contains($0.name) }
+            try update(run, chosen, lessons, activity)
+            return .success
+        }
         var all: [BankVerdict] = []
         for lesson in lessons {
             let programs = bank.programs.filter {
@@ -87,6 +94,19 @@ private struct MistakesCommand {
         activity.end()
         if names.isEmpty { showGaps(all, lessons) }
         return all.allSatisfy(\.isGood) ? .success : .notPassed
+    }
+
+    private func update(
+        _ run: BankRun, _ programs: [BankProgram], _ lessons: [Catalogue.Lesson], _ activity: Activity
+    ) throws {
+        let before = Language.current
+        defer { Language.current = before }
+        for language in Language.allCases {
+            for lesson in lessons {
+                let own = programs.filter { $0.lesson.slug == lesson.slug }
+                if !own.isEmpty { try run.updateReports(own, of: lesson, in: language, stage: { activity.now($0) }) }
+            }
+        }
     }
 
     private func show(_ verdict: BankVerdict, detailed: Bool) {
