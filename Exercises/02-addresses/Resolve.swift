@@ -7,7 +7,8 @@ import Sockets
 
 /// The numeric addresses of a name, IPv4 and IPv6, in the order of getaddrinfo (the best one first), none twice.
 ///
-/// - Throws: `ResolveError` with the code that getaddrinfo returned. It is not in errno.
+/// - Throws: `ResolveError` with the code that getaddrinfo returned. It is not in errno. `EAI_NONAME` for a name with a
+///   zero byte in it.
 func resolve(name: String) throws -> [String] {
     // Step 1: ask, with hints: any family, one socket type (or else every address comes once for each type).
     //     var hints = addrinfo()

@@ -49,6 +49,12 @@ let socketChecks = [
         for code in [EAI_AGAIN, EAI_FAIL] {
             try trial.expectUnresolved("localhost", code: code, plan: .fail(.resolve, through: 1000, with: code))
         }
+        do { try trial.expectUnresolved("127.0.0.1\0.example.org", code: EAI_NONAME, plan: nil) } catch var failure
+            as Failure
+        {
+            failure.cause = "cut-at-zero-byte"
+            throw failure
+        }
     },
 
     Check("describe-tcp") { trial in

@@ -2,6 +2,7 @@
 // say what the catalogue says now. `lab mistakes` runs it.
 import Course
 import Foundation
+import Wire
 import XCTest
 
 @testable import LabCore

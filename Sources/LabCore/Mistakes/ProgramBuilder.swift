@@ -49,6 +49,32 @@ struct ProgramBuilder: Sendable {
         reference = try ProgramBuilder.reference(workspace, lesson)
     }
 
+    /// Copies of what SwiftPM has built, so that a build that somebody starts meanwhile does not change it under us.
+    private static func keep(
+        _ objects: [String], modules command: [String], in folder: URL
+    ) throws(CommandError) -> (objects: [String], modules: (before: String, after: String)) {
+        let files = FileManager.default
+        let base = folder.appendingPathComponent(".base")
+        let modules = base.appendingPathComponent("modules")
+        let search = command.first { $0.hasSuffix("/Modules") } ?? ""
+        do {
+            if files.fileExists(atPath: base.path) { try files.removeItem(at: base) }
+            try files.createDirectory(at: modules, withIntermediateDirectories: true)
+            for name in ["Course", "CSockets", "LessonHost", "SocketConstants", "Sockets"] {
+                let module = "\(search)/\(name).swiftmodule"
+                guard files.fileExists(atPath: module) else { continue }
+                try files.copyItem(atPath: module, toPath: modules.appendingPathComponent("\(name).swiftmodule").path)
+            }
+            var copies: [String] = []
+            for (index, object) in objects.enumerated() {
+                let copy = base.appendingPathComponent("\(index).o").path
+                try files.copyItem(atPath: object, toPath: copy)
+                copies.append(copy)
+            }
+            return (copies, (search, modules.path))
+        } catch { throw .failure("\(base.path): \(reason(error))") }
+    }
+
     /// One invocation for all files, without what SwiftPM keeps for its next build.
     private static func flags(_ command: [String]) -> [String] {
         let lone: Set = [

@@ -2,6 +2,7 @@ import Course
 import Foundation
 import Sockets
 func resolve(name: String) throws -> [String] {
+    if name.utf8.contains(0) { throw ResolveError(code: EAI_NONAME) }
     var list: UnsafeMutablePointer<addrinfo>? = nil
     let e = getaddrinfo(name, "80", nil, &list)
     if e != 0 { throw ResolveError(code: e) }
