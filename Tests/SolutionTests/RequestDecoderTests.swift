@@ -277,6 +277,36 @@ final class RequestDecoderTests: XCTestCase {
         XCTAssertEqual(outcome(of: [start + Array(repeating: 65, count: 39)], Self.small).status, 431)
     }
 
+    // MARK: Anything at all
+
+    /// Requests with bytes changed, left out, repeated and put in: whatever they are now, how they are cut makes no difference,
+    /// and nothing but a refusal is thrown.
+    func testAnyBytesMeanTheSameHoweverTheyAreCut() {
+        let seeds = [
+            "GET /a?b HTTP/1.1\r\nHost: localhost\r\nAccept: a, b\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.0\r\n\r\n",
+            "PUT http://a/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;x\r\nhello\r\n0\r\nX: y\r\n\r\n",
+        ].map { Array($0.utf8) }
+        let bytes = Array("\r\n :,;0159afAF/\t\u{0}\u{7f}é.*#%[]".utf8)
+        var random = SeededGenerator(seed: 9112)
+        for _ in 0..<3000 {
+            var stream = seeds.randomElement(using: &random) ?? []
+            for _ in 0..<Int.random(in: 1...4, using: &random) {
+                let place = Int.random(in: 0..<stream.count, using: &random)
+                switch Int.random(in: 0..<4, using: &random) {
+                case 0: stream[place] = bytes.randomElement(using: &random) ?? 0
+                case 1: stream.insert(bytes.randomElement(using: &random) ?? 0, at: place)
+                case 2: stream.remove(at: place)
+                default: stream.insert(contentsOf: stream[place...].prefix(8), at: place)
+                }
+            }
+            let outcomes = allCuts(stream, RequestLimits(line: 60, head: 80, fields: 4, body: 20))
+            for outcome in outcomes.dropFirst() {
+                XCTAssertEqual(outcome, outcomes[0], String(decoding: stream, as: UTF8.self).debugDescription)
+            }
+        }
+    }
+
     // MARK: Cost
 
     /// Twice as long must not take four times as long: 4 MB of each, byte by byte, are seconds at worst; were they searched or
