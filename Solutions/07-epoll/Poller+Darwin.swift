@@ -17,7 +17,13 @@ struct Poller {
         var onEdges = false
     }
 
-    func add(_ watched: Int32, _ interest: Interest) throws { try change(watched, interest) }
+    func add(_ watched: Int32, _ interest: Interest) throws {
+        // A client that is gone must not end the program (SIGPIPE). There is no MSG_NOSIGNAL here: the socket is told
+        // instead. What is no socket has no such option, and needs none.
+        var yes: Int32 = 1
+        setsockopt(watched, SOL_SOCKET, SO_NOSIGPIPE, &yes, socklen_t(MemoryLayout<Int32>.size))
+        try change(watched, interest)
+    }
 
     /// kqueue has a filter for each direction, and both are always there: enabled or not.
     func change(_ watched: Int32, _ interest: Interest) throws {
@@ -50,8 +56,10 @@ struct Poller {
             throw SocketError("kevent", errno)
         }
         return events[..<Int(count)].map { event in
-            Event(
-                descriptor: Int32(event.ident), canRead: event.filter == Int16(EVFILT_READ),
+            // EV_EOF and EV_ERROR come unasked. Either way there is something to be read: an error, or the end.
+            let broken = event.flags & UInt16(EV_EOF | EV_ERROR) != 0
+            return Event(
+                descriptor: Int32(event.ident), canRead: broken || event.filter == Int16(EVFILT_READ),
                 canWrite: event.filter == Int16(EVFILT_WRITE))
         }
     }

@@ -72,6 +72,23 @@ func eventServerChecks(_ entry: String, prefix: String, crowd count: Int, suspec
                         "它留着客户端发来的 \(kept >> 20) MB，多用了 \(grown >> 20) MB 内存"))
             }
         },
+        Check("\(prefix)-hang-up", suspects: suspects + [.connectionLeak, .pollsInsteadOfWaiting]) { trial in
+            let server = try trial.serve(entry)
+            try uppercaseExchange.runOnce(server)
+            try server.expectClosed(downTo: nil)
+            let before = server.subject.descriptorCount
+            // One that says nothing, one in the middle of its answers, one that still has to be answered.
+            let silent = try server.connect()
+            let deaf = try server.connect(smallBuffers: true)
+            _ = try deaf.sendUntilStuck(trial.random.letters(1 << 20))
+            let talking = try server.connect()
+            try uppercaseExchange.run(talking)
+            for client in [silent, deaf, talking] { client.reset() }
+            try server.expectClosed(downTo: before)
+            try trial.expectRest(
+                server.subject, say("a second after all its clients have broken off", "所有客户端都断开之后的一秒内"))
+            try uppercaseExchange.runOnce(server)
+        },
         Check("\(prefix)-full-table", suspects: [.spinsOnFullTable, .acceptErrorEndedServer] + suspects) { trial in
             let server = try trial.serve(entry, descriptorLimit: 40)
             let clients = try (0..<60).map { _ in try server.connect() }
@@ -107,8 +124,30 @@ extension Trial {
 }
 
 extension Timeline {
+    var received: Int { calls.reduce(0) { $0 + ($1.isReceive ? Int(max(0, $1.result)) : 0) } }
+
     /// Bytes that were received and not sent on.
-    fileprivate var kept: Int {
+    var kept: Int {
         calls.reduce(0) { $0 + ($1.result > 0 ? ($1.isReceive ? 1 : $1.isSend ? -1 : 0) * Int($1.result) : 0) }
+    }
+}
+
+extension Server {
+    /// Waits until the connections that are over have been closed.
+    ///
+    /// - Parameter count: as many descriptors may stay open; nil: whatever is open when everything accepted is closed.
+    fileprivate func expectClosed(downTo count: Int?) throws {
+        let expected = say("connections that broke off are closed", "断开的连接都被关闭")
+        let closed = try subject.waitForTimeline { timeline -> Bool? in
+            var open: Set<Int64> = []
+            for call in timeline.calls where call.returned != nil {
+                if call.isAccept, call.result >= 0 { open.insert(call.result) }
+                if call.name == "close" { open.remove(Int64(call.descriptor)) }
+            }
+            return open.isEmpty ? true : nil
+        }
+        guard closed == true, count.map({ subject.descriptorCount <= $0 }) ?? true else {
+            throw Failure(expected: expected, got: say("some are still open", "还有没关闭的"))
+        }
     }
 }

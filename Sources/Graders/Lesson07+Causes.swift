@@ -20,6 +20,8 @@ extension Trial {
                     ?? say("epoll_wait was never called", "没有调用 epoll_wait"),
                 cause: other == nil ? timeline.waitsForItself : "another-call-than-epoll")
         }
+        // kqueue is told of edges in the call that waits, which the tap does not look into.
+        if timeline.count("kevent") > 0 { return }
         let asksForEdges = timeline.calls("epoll_ctl").filter { $0.asksForEdges }.count
         let asksForLevels = timeline.calls("epoll_ctl").filter { $0.arguments.0 == 1 && !$0.asksForEdges }.count
         if edges && asksForEdges == 0 {
@@ -105,6 +107,14 @@ extension Cause {
 
     static let stopNotSeen = Cause("stop-not-seen") { evidence in
         evidence.timeline.blocked.last(where: \.isWait)?.callText
+    }
+
+    /// It knows of the stop, and waits for a client without a limit.
+    static let stopHeldUp = Cause("stop-held-up") { evidence in
+        let closed = evidence.timeline.calls("listen").last.map { listen in
+            evidence.timeline.calls("close").contains { $0.descriptor == listen.descriptor }
+        }
+        return closed == true ? evidence.timeline.blocked.last(where: \.isWait)?.callText : nil
     }
 
     static let stoppedTooEarly = Cause("pending-dropped-at-stop") { evidence in

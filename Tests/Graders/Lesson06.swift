@@ -9,6 +9,7 @@ final class Lesson06: LessonTestCase {
     func test_select_deaf_client() throws { try grade() }
     func test_select_back_pressure() throws { try grade() }
     func test_select_fd_setsize() throws { try grade() }
+    func test_select_hang_up() throws { try grade() }
     func test_select_full_table() throws { try grade() }
     func test_select_address() throws { try grade() }
     func test_select_ipv6() throws { try grade() }

@@ -9,6 +9,7 @@ final class Lesson07: LessonTestCase {
     func test_epoll_silent_client() throws { try grade() }
     func test_epoll_deaf_client() throws { try grade() }
     func test_epoll_back_pressure() throws { try grade() }
+    func test_epoll_hang_up() throws { try grade() }
     func test_epoll_full_table() throws { try grade() }
     func test_epoll_address() throws { try grade() }
     func test_epoll_ipv6() throws { try grade() }
@@ -35,6 +36,7 @@ final class Lesson07: LessonTestCase {
     func test_edge_silent_client() throws { try grade() }
     func test_edge_deaf_client() throws { try grade() }
     func test_edge_back_pressure() throws { try grade() }
+    func test_edge_hang_up() throws { try grade() }
     func test_edge_full_table() throws { try grade() }
     func test_edge_address() throws { try grade() }
     func test_edge_ipv6() throws { try grade() }
