@@ -78,7 +78,8 @@ struct EventLoop {
     }
 
     private mutating func settle(_ client: Client, _ descriptor: Int32) throws {
-        if client.isFinished { return drop(descriptor) }
+        // After a stop nothing more is received: a client that has its answers is done.
+        if client.isFinished || !listens && !client.wantsToSend { return drop(descriptor) }
         let interest = Poller.Interest(reading: listens && client.wantsToReceive, writing: true)
         if client.interest != interest {
             try poller.change(descriptor, interest)

@@ -80,7 +80,8 @@ struct EventLoop {
     /// Closes a client that is finished; else asks for just what it needs next. Writing only while there is something to
     /// write: a socket with room is always writable, and epoll_wait would come back at once, for ever.
     private mutating func settle(_ client: Client, _ descriptor: Int32) throws {
-        if client.isFinished { return drop(descriptor) }
+        // After a stop nothing more is received: a client that has its answers is done.
+        if client.isFinished || !listens && !client.wantsToSend { return drop(descriptor) }
         let interest = Poller.Interest(reading: listens && client.wantsToReceive, writing: client.wantsToSend)
         if client.interest != interest {
             try poller.change(descriptor, interest)
