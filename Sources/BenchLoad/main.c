@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -338,6 +339,16 @@ static void raise_limit(void) {
     }
 }
 
+/* Whatever hangs: nobody waits for it longer than this. The kernel ends the server with us. */
+enum { most_seconds = 180 };
+
+static void give_up(int number) {
+    static const char text[] = "no end in 180 s\n";
+    (void)number;
+    if (write(STDERR_FILENO, text, sizeof text - 1) < 0) {}
+    _exit(1);
+}
+
 static _Noreturn void wrong(const char *what) {
     fprintf(stderr, "BenchLoad: %s: see main.c\n", what);
     exit(2);
@@ -371,6 +382,8 @@ int main(int count, char **arguments) {
         wrong("a number is out of range");
     }
     plan.server = &arguments[index + 1];
+    signal(SIGALRM, give_up);
+    alarm(most_seconds);
     raise_limit();
     cpu = chosen_cpu(cpu);
     exchanges_make(exchanges, &plan);
