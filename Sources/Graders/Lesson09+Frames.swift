@@ -431,7 +431,7 @@ extension Trial {
         let (expected, got) = (right.outcome(of: round), answer.outcome(of: round))
         let cause =
             answer.error == "endless"
-            ? "event-again"
+            ? "frame-again"
             : FrameMistake.allCases.first { mistake in
                 let mistaken = FrameModel.decode(chunks, role: role, limit: limit, mistake: mistake)
                 return !same(mistaken, right) && (mistaken == answer || whenever && same(mistaken, answer))
