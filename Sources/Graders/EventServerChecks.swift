@@ -72,7 +72,8 @@ func eventServerChecks(_ entry: String, prefix: String, crowd count: Int, suspec
                         "它留着客户端发来的 \(kept >> 20) MB，多用了 \(grown >> 20) MB 内存"))
             }
         },
-        Check("\(prefix)-hang-up", suspects: suspects + [.connectionLeak, .pollsInsteadOfWaiting]) { trial in
+        Check("\(prefix)-hang-up", suspects: suspects + [.blockedInSend, .connectionLeak, .pollsInsteadOfWaiting]) {
+            trial in
             let server = try trial.serve(entry)
             try uppercaseExchange.runOnce(server)
             try server.expectClosed(downTo: nil)

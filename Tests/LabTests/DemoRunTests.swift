@@ -323,7 +323,9 @@ final class DemoRunTests: XCTestCase {
         for demo in Demo.all {
             let isClient = ["udp-client", "tcp-client", "ws-client"].contains(demo.id)
             let port = demo.port == nil || isClient ? [] : ["--port", "0"]
-            let input = isClient || demo.id == "byte-order" || demo.id == "addresses" ? "" : "hello\n"
+            let input =
+                isClient || demo.id == "byte-order" || demo.id == "addresses"
+                ? "" : demo.id == "http-client" ? "/greeting\n" : "hello\n"
             let ended = try DemoProcess.run(["run", demo.id] + port, input: input, lab: copy, folder: folder)
             XCTAssertEqual(ended.status, 0, "\(demo.id): \(ended.errors)")
             XCTAssert(isClient || !ended.output.isEmpty, demo.id)
