@@ -40,11 +40,13 @@ struct ProgramBuilder: Sendable {
                     "SwiftPM's plan of Lesson\(lesson.number) is not as expected: .build/debug.yaml.",
                     "SwiftPM 的 Lesson\(lesson.number) 构建计划与预期不同：.build/debug.yaml。"))
         }
-        compile = ProgramBuilder.flags(plan.compile)
         link = plan.link
-        objects = names.split(separator: "\n").map(String.init).filter {
+        let others = names.split(separator: "\n").map(String.init).filter {
             !$0.contains("/Lesson\(lesson.number).build/")
         }
+        let kept = try ProgramBuilder.keep(others, modules: plan.compile, in: folder)
+        objects = kept.objects
+        compile = ProgramBuilder.flags(plan.compile).map { $0 == kept.modules.before ? kept.modules.after : $0 }
         fingerprint = QuickBuild(workspace: workspace, lesson: lesson).fingerprint()
         reference = try ProgramBuilder.reference(workspace, lesson)
     }
@@ -150,7 +152,10 @@ struct ProgramBuilder: Sendable {
             words.append(isOutput ? program.path : word.hasPrefix("@") ? "@\(list.path)" : word)
             isOutput = word == "-o"
         }
-        let linked = try run(words)
+        var linked = try run(words)
+        // On a machine under heavy load the driver was seen to link without the libraries that the objects ask for
+        // (swift-autolink-extract(1) came back with nothing). What does not link is tried a second time.
+        if !linked.succeeded { linked = try run(words) }
         guard linked.succeeded else { return .broken(linked.output) }
         unlink(object.path)
         try writeAtomically(Data(key.utf8), to: stamp)
