@@ -159,9 +159,11 @@ private let chatChecks: [Check] = [
             try members[0].expect("heard")
         }
         // It was slow, not away: nothing is missing.
+        let lost = "message-lost-for-slow-member"
         for message in messages {
-            try slow.expect(.binary, message, cause: "message-lost-for-slow-member")
-            try slow.expect("heard")
+            for (opcode, payload) in [(Opcode.binary, message), (.text, Array("heard".utf8))] {
+                try slow.expect(opcode, payload, cause: lost, causeIfLate: lost)
+            }
         }
     },
     Check(
@@ -296,7 +298,8 @@ extension FramePeer {
 }
 
 extension Cause {
-    fileprivate static let chat: [Cause] = Cause.streamServer
+    /// A member that is dropped is closed before its end is seen, and rightly: `closedTooEarly` is no mistake here.
+    fileprivate static let chat: [Cause] = [.readsPastTheEnd, .waitsForMore]
 
     static let originUnchecked = Cause("origin-unchecked") { evidence in
         evidence.failure.got.contains("101") ? "" : nil

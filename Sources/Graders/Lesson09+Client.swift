@@ -129,14 +129,16 @@ let clientOfLesson09Checks: [Check] = [
     Check("client-frames-behind-answer", suspects: [.framesBehindAnswerLost] + Cause.client) { trial in
         let play = try trial.beginClient(steps: [receive, receive, close(1000)])
         var first: [UInt8] = []
-        let server = try play.accept(sending: { answer, stream in
-            let peer = FramePeer(stream, as: .server, random: trial.random)
-            first = peer.frame(.text, Array("at once".utf8)) + peer.frame(.ping, [7])
-            // One segment: the answer, a message, a ping, and half of the next message.
-            try stream.send(answer + first + [0x81])
-        })
+        let server = try play.accept(
+            atOnce: true,
+            sending: { answer, stream in
+                let peer = FramePeer(stream, as: .server, random: trial.random)
+                first = peer.frame(.text, Array("at once".utf8)) + peer.frame(.ping, [7])
+                // One segment: the answer, a message, a ping, and half of the next message.
+                try stream.send(answer + first + [0x81])
+            })
         try server.stream.send([3] + Array("two".utf8))
-        try server.expect(.pong, [7])
+        try server.expect(.pong, [7], cause: "ping-not-answered")
         try server.answerClose(1000)
         try trial.expect(
             play.call, returns: [event("text", Array("at once".utf8)), event("text", Array("two".utf8)), closed(1000)])
@@ -145,14 +147,14 @@ let clientOfLesson09Checks: [Check] = [
         let play = try trial.beginClient(steps: [receive, receive, close(1000)])
         let server = try play.accept()
         try server.send(.ping, Array("first".utf8))
-        try server.expect(.pong, Array("first".utf8), cause: "ping-not-answered")
+        try server.expect(.pong, Array("first".utf8), cause: "ping-not-answered", causeIfLate: "ping-not-answered")
         let longest = trial.random.bytes(125)
         try server.send(.text, Array("in ".utf8), isFinal: false)
         try server.send(.ping, longest)
-        try server.expect(.pong, longest, cause: "ping-not-answered")
+        try server.expect(.pong, longest, cause: "ping-not-answered", causeIfLate: "ping-not-answered")
         try server.send(.continuation, Array("two ".utf8), isFinal: false)
         try server.send(.ping)
-        try server.expect(.pong, [], cause: "ping-not-answered")
+        try server.expect(.pong, [], cause: "ping-not-answered", causeIfLate: "ping-not-answered")
         try server.send(.continuation, Array("parts".utf8))
         try server.send(.pong, Array("unasked".utf8))
         try server.answerClose(1000)
@@ -359,12 +361,23 @@ private struct ClientPlay {
     let host: String
     let key: String
 
-    /// Shakes hands as a server should.
+    /// Shakes hands as a server should, and lets the client take the answer before any frame follows: where both come at
+    /// once is a check of its own.
     func accept(
-        alreadyRead: Bool = false, sending send: ([UInt8], StreamPeer) throws -> Void = { try $1.send($0) }
+        alreadyRead: Bool = false, atOnce: Bool = false,
+        sending send: ([UInt8], StreamPeer) throws -> Void = { try $1.send($0) }
     ) throws -> FramePeer {
         if !alreadyRead { _ = try stream.receiveHead(say("a request", "一个请求")) }
-        try send(answer(to: key), stream)
+        let answer = answer(to: key)
+        try send(answer, stream)
+        if !atOnce {
+            let sentence = say("the client receives the answer", "客户端收下应答")
+            let received = try call.subject.waitForTimeline { timeline -> Bool? in
+                let count = timeline.calls.filter(\.isReceive).reduce(0) { $0 + max(0, Int($1.result)) }
+                return count >= answer.count ? true : nil
+            }
+            guard received != nil else { throw Failure(expected: sentence, got: say("it does not", "没有收下")) }
+        }
         return FramePeer(stream, as: .server, random: trial.random)
     }
 }
@@ -410,7 +423,11 @@ extension Trial {
 
     fileprivate func expect(_ call: PendingCall, throws type: String, _ name: String, cause: String?) throws {
         let sentence = say("it throws \(type).\(name)", "抛出 \(type).\(name)")
-        let outcome = try call.outcome(expecting: sentence)
+        let outcome: PendingCall.Outcome
+        do { outcome = try call.outcome(expecting: sentence) } catch var failure as Failure {
+            failure.cause = failure.cause ?? cause
+            throw failure
+        }
         if case .threw(type, name, _, _) = outcome { return }
         throw Failure(expected: sentence, got: outcome.text, cause: cause)
     }
@@ -461,7 +478,9 @@ extension Cause {
 
     /// What one recv brought was the answer and the first frames, and the client waits for the frames.
     fileprivate static let framesBehindAnswerLost = Cause("frames-behind-answer-lost") { evidence in
-        guard let blocked = evidence.timeline.blocked.last(where: { $0.isReceive || $0.isWait }) else { return nil }
+        guard evidence.failure.got == say("nothing", "什么也没有"),
+            let blocked = evidence.timeline.blocked.last(where: { $0.isReceive || $0.isWait })
+        else { return nil }
         return blocked.callText
     }
 

@@ -42,6 +42,7 @@ final class FramePeer {
     /// Received, and not yet taken as frames.
     private var buffer: [UInt8]
     private var start = 0
+    private var lastSaid: [UInt8]?
 
     init(_ stream: StreamPeer, as role: WebSocketRole, random: SeededGenerator, behind: [UInt8] = []) {
         (self.stream, self.role, self.random, buffer) = (stream, role, random, behind)
@@ -70,7 +71,13 @@ final class FramePeer {
     }
 
     func send(_ opcode: Opcode, _ payload: [UInt8] = [], isFinal: Bool = true, mask: [UInt8]?? = nil) throws {
+        if !opcode.isControl { lastSaid = payload }
         try stream.send(frame(opcode, payload, isFinal: isFinal, mask: mask))
+    }
+
+    /// The message that this end has sent last has come back to it.
+    private func ownWords(_ frame: IncomingFrame) -> String? {
+        role == .client && frame.opcode & 8 == 0 && frame.payload == lastSaid ? "sender-hears-itself" : nil
     }
 
     func send(_ text: String) throws { try send(.text, Array(text.utf8)) }
@@ -154,17 +161,18 @@ final class FramePeer {
     /// The next frame is this one, in the form that the role of the program wants.
     @discardableResult
     func expect(
-        _ opcode: Opcode, _ payload: [UInt8], within seconds: Double = Deadline.patience, cause: String? = nil
+        _ opcode: Opcode, _ payload: [UInt8], within seconds: Double = Deadline.patience, cause: String? = nil,
+        causeIfLate: String? = nil
     ) throws -> IncomingFrame {
         let wanted = IncomingFrame(isFinal: true, reserved: 0, opcode: opcode.rawValue, payload: payload).text
-        let frame = try nextFrame(wanted, within: seconds)
+        let frame = try nextFrame(wanted, within: seconds, causeIfLate: causeIfLate)
         try checkMask(frame)
         guard frame.isFinal, frame.reserved == 0, frame.opcode == opcode.rawValue, frame.payload == payload else {
             throw Failure(
                 expected: say("\(wanted) on \(name)", "\(name)收到 \(wanted)"), got: frame.text,
                 difference: frame.opcode == opcode.rawValue
                     ? byteDifference(expected: payload, got: frame.payload) : [],
-                cause: cause)
+                cause: ownWords(frame) ?? cause)
         }
         return frame
     }
@@ -193,7 +201,8 @@ final class FramePeer {
         let got = frame.payload.count >= 2 ? UInt16(frame.payload[0]) << 8 | UInt16(frame.payload[1]) : nil
         guard frame.opcode == Opcode.close.rawValue, got == code, frame.payload.count != 1 else {
             throw Failure(
-                expected: say("\(wanted) on \(name)", "\(name)收到 \(wanted)"), got: frame.text, cause: cause)
+                expected: say("\(wanted) on \(name)", "\(name)收到 \(wanted)"), got: frame.text,
+                cause: frame.opcode == Opcode.close.rawValue ? cause : ownWords(frame))
         }
     }
 
