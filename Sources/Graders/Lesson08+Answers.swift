@@ -14,6 +14,8 @@ struct HTTPAnswer {
     var fields: [(name: String, value: String)] = []
     var body: [UInt8] = []
     var ending = Ending.none
+    /// A field has its value right behind the colon: as good as any, but not for URLSession on Linux.
+    var lacksSpace = false
 
     /// How a reader knows where the body ends.
     enum Ending {
@@ -70,6 +72,8 @@ extension StreamPeer {
                 let line = try line(until: deadline, expected: expected, atStart: false)
                 if line.isEmpty { break }
                 answer.fields.append(try field(in: line))
+                let behind = line.drop { $0 != UInt8(ascii: ":") }.dropFirst().first
+                if let behind, behind != 0x20 { answer.lacksSpace = true }
                 guard received.count - start < 1 << 16 else {
                     throw BadAnswer(what: say("a head of more than 64 KiB", "首部超过 64 KiB"))
                 }

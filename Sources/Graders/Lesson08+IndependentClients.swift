@@ -155,10 +155,13 @@ extension URLSession {
         task.resume()
         done.wait()
         guard let answer = result.answer, result.error == nil else {
+            // Its own mistake, but one that a server can spare it.
+            let lacksSpace = (try? server.get("/hello.txt"))?.lacksSpace ?? false
             throw Failure(
                 expected: say(
                     "URLSession gets an answer to \(method) \(target)", "URLSession 得到对 \(method) \(target) 的回答"),
-                got: result.error ?? say("nothing", "什么也没有"))
+                got: result.error ?? say("nothing", "什么也没有"),
+                cause: lacksSpace ? "no-space-behind-colon" : nil)
         }
         return answer
     }
