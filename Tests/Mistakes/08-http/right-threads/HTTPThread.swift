@@ -15,7 +15,8 @@ struct ThreadReply {
 struct Gone: Error {}
 
 /// Accepts for ever, a thread for each client.
-func serveThreads(host: String, port: UInt16, answer: @escaping @Sendable (RequestHead, [UInt8]) -> ThreadReply) throws {
+func serveThreads(host: String, port: UInt16, answer: @escaping @Sendable (RequestHead, [UInt8]) -> ThreadReply) throws
+{
     let address = try SocketAddress(host: host, port: port)
     let listener = try check("socket", socket(address.family, SOCK_STREAM, 0))
     defer { close(listener) }
