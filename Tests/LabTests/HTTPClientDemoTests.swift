@@ -20,7 +20,7 @@ final class HTTPClientDemoTests: XCTestCase {
 
     func testWhatIsNoURLIsSaid() throws {
         let ended = try DemoProcess.run(["run", "http-client", "--port", "0"], input: "https://127.0.0.1/\n")
-        XCTAssertEqual(ended.status, 1)
+        XCTAssertEqual(ended.status, 3)
         XCTAssertEqual(ended.errors, "lab: The client threw unsupportedScheme.\n")
     }
 }
