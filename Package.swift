@@ -82,7 +82,7 @@ let package = Package(
             name: "LabTests",
             dependencies: ["Course", "GraderKit", "Graders", "LabCore", "Sockets", "Solution09", "Wire"]),
         // References from the inside: the protocols that they implement without I/O.
-        .testTarget(name: "SolutionTests", dependencies: ["Course", "GraderKit", "Solution08"]),
+        .testTarget(name: "SolutionTests", dependencies: ["Course", "GraderKit", "Solution08", "Solution09"]),
         .testTarget(name: "SocketsTests", dependencies: ["Sockets"]),
         .testTarget(
             name: "FuzzTests", dependencies: ["Course", "GraderKit", "Solution05", "Solution08", "Solution09"],

@@ -29,7 +29,8 @@ func encodeFrame(_ opcode: Opcode, _ payload: [UInt8], isFinal: Bool = true, mas
 /// - Parameter mask: four bytes. For bytes in the midst of a frame, turned so that its first is theirs.
 func applyMask(_ mask: [UInt8], to bytes: Slice<UnsafeMutableRawBufferPointer>) {
     let bytes = UnsafeMutableRawBufferPointer(rebasing: bytes)
-    let word = (mask + mask).withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) }
+    let half = mask.withUnsafeBytes { UInt64($0.loadUnaligned(as: UInt32.self)) }
+    let word = half << 32 | half
     let whole = bytes.count & ~7
     for offset in stride(from: 0, to: whole, by: 8) {
         let masked = bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self) ^ word

@@ -124,7 +124,7 @@ struct FrameDecoder: WebSocketDecoder {
         } else {
             message.append(piece, unmaskedBy: frame.mask)
         }
-        if let mask = frame.mask { frame.mask = (0..<4).map { mask[($0 + count) & 3] } }
+        if frame.missing > 0, let mask = frame.mask { frame.mask = (0..<4).map { mask[($0 + count) & 3] } }
         self.frame = frame
         if isText && !message.withUnsafeBytes({ text.accepts(UnsafeRawBufferPointer(rebasing: $0.suffix(count))) }) {
             throw WebSocketError.invalidText

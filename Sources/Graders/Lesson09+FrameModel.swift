@@ -18,6 +18,8 @@ struct FrameDecoding: Equatable {
 enum FrameMistake: String, CaseIterable {
     case lengthLittleEndian = "extended-length-little-endian"
     case lengthFourBytes = "length-127-as-four-bytes"
+    /// The same, and then it finds that the length is in a longer form than necessary.
+    case lengthFourBytesChecked
     case extendedLengthIgnored = "extended-length-ignored"
     case maskNotApplied = "mask-not-applied"
     case maskRestarts = "mask-restarts-each-chunk"
@@ -28,9 +30,10 @@ enum FrameMistake: String, CaseIterable {
     case controlEndsMessage = "control-frame-ends-message"
     case controlJoined = "control-frame-joined"
     case emptyDropped = "empty-frame-dropped"
-    case textUnchecked = "text-not-checked"
     case textPerFragment = "utf8-per-fragment"
+    // Before the next: while a message is not finished, the two look alike.
     case textAtTheEnd = "utf8-only-at-the-end"
+    case textUnchecked = "text-not-checked"
     case textMayEndCut = "half-character-accepted"
     case reservedBits = "reserved-bits-ignored"
     case unknownOpcode = "unknown-opcode-accepted"
@@ -50,6 +53,8 @@ enum FrameMistake: String, CaseIterable {
     case limitLate = "message-limit-late"
     case limitOffByOne = "message-limit-off-by-one"
     case wrongError = "close-code-of-another-error"
+
+    var cause: String { self == .lengthFourBytesChecked ? FrameMistake.lengthFourBytes.rawValue : rawValue }
 }
 
 /// A decoder by its mistake.
@@ -134,13 +139,15 @@ struct FrameModel {
         let short = Int(buffer[1] & 0x7F)
         if opcode & 8 != 0, short > 125, mistake != .longControl { throw broken("protocolError") }
         var more = short == 126 ? 2 : short == 127 ? 8 : 0
-        if mistake == .lengthFourBytes, short == 127 { more = 4 }
+        if mistake == .lengthFourBytes || mistake == .lengthFourBytesChecked, short == 127 { more = 4 }
         if mistake == .extendedLengthIgnored { more = 0 }
         guard buffer.count >= 2 + more else { return nil }
         var bytes = Array(buffer[2..<2 + more])
         if mistake == .lengthLittleEndian { bytes.reverse() }
         var length = more == 0 ? UInt64(short) : bytes.reduce(0) { $0 << 8 | UInt64($1) }
-        if more == 2 && length < 126 || more == 8 && length < 65536, mistake != .longerForm {
+        if more == 2 && length < 126 || more == 8 && length < 65536
+            || mistake == .lengthFourBytesChecked && more == 4 && length < 65536, mistake != .longerForm
+        {
             if mistake != .lengthLittleEndian { throw broken("protocolError") }
         }
         if length >> 63 != 0 {

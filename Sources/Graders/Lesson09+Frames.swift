@@ -435,7 +435,7 @@ extension Trial {
             : FrameMistake.allCases.first { mistake in
                 let mistaken = FrameModel.decode(chunks, role: role, limit: limit, mistake: mistake)
                 return !same(mistaken, right) && (mistaken == answer || whenever && same(mistaken, answer))
-            }?.rawValue
+            }?.cause
         let place =
             chunks.count > 1 && !whenever
             ? say(", after chunk \(round + 1) of \(chunks.count)", "，第 \(round + 1)/\(chunks.count) 块之后") : ""

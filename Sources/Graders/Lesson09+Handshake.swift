@@ -437,14 +437,18 @@ extension Trial {
 
     /// - Parameter fault: what was expected instead, if this is not it.
     fileprivate func expectHandshake(
-        _ what: String, _ received: [UInt8], origins: [String]?, fault: (ServerHandshake) -> String?
+        _ what: String, _ received: [UInt8], origins: [String]?, cause: String? = nil,
+        fault: (ServerHandshake) -> String?
     ) throws {
         let value = try begin(
             "server-handshake", [.bytes(received), origins.map { .list($0.map { .string($0) }) } ?? Value.none]
         ).value()
         guard let answer = ServerHandshake(value) else { throw LabError("server-handshake answered \(value.text)") }
         if let expected = fault(answer) {
-            throw Failure(expected: what + say(": ", "：") + expected, got: answer.text)
+            var mistake: String?
+            // The name of the mistake is that of one who lets in whom he should not.
+            if case .accepted = answer { mistake = cause }
+            throw Failure(expected: what + say(": ", "：") + expected, got: answer.text, cause: mistake)
         }
     }
 
@@ -473,7 +477,10 @@ extension Trial {
         _ what: String, _ request: Request, _ statuses: [Int], needing fields: [(name: String, value: String)] = [],
         origins: [String]? = nil
     ) throws {
-        try expectHandshake(what, request.bytes, origins: origins) { answer in
+        let origin = request.fields.first { $0.name == "Origin" }?.value ?? ""
+        let isLikeAllowed = (origins ?? []).contains { origin.hasPrefix($0) || origin.contains($0) }
+        let cause = origins == nil ? nil : isLikeAllowed ? "origin-by-its-beginning" : "origin-unchecked"
+        try expectHandshake(what, request.bytes, origins: origins, cause: cause) { answer in
             let wanted = say("refused with \(statuses[0])", "以 \(statuses[0]) 拒绝")
             guard case .refused(let status, let response) = answer, statuses.contains(status) else { return wanted }
             return faultOfRefusal(response, status, needing: fields).map { wanted + say(" and ", "，并有 ") + $0 }

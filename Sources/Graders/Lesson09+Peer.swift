@@ -184,7 +184,10 @@ final class WebSocketPeer {
             throw Failure(expected: sentence, got: say("the connection was closed", "连接被关闭"))
         case .broken(let code):
             throw Failure(expected: sentence, got: say("the connection was broken: ", "连接断开：") + errorText(code))
-        case .late: throw Failure(expected: sentence, got: say("nothing", "什么也没有"))
+        case .late:
+            throw Failure(
+                expected: sentence, got: say("nothing", "什么也没有"),
+                cause: opcode == Opcode.pong.rawValue ? "ping-not-answered" : nil)
         }
     }
 
@@ -206,6 +209,8 @@ final class WebSocketPeer {
             return "close-code-not-returned"
         }
         if frame.opcode == 8, wanted.opcode != 8 { return "good-frame-refused" }
+        // What was asked after the ping is answered before it.
+        if wanted.opcode == 10, frame.opcode <= 2 { return "ping-not-answered" }
         return nil
     }
 

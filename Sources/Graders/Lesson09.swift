@@ -6,5 +6,6 @@ import GraderKit
 let lesson09 = LessonGrader(
     slug: Lesson09.slug,
     checks: acceptKeyChecks + serverHandshakeChecks + clientHandshakeChecks + encodeFrameOfLesson09Checks
-        + frameDecoderOfLesson09Checks + webSocketEchoChecks + jsonEchoChecks + clientOfLesson09Checks
+        + frameDecoderOfLesson09Checks + webSocketEchoChecks + independentClientChecks + jsonEchoChecks
+        + clientOfLesson09Checks
         + chatServerOfLesson09Checks + heartbeatOfLesson09Checks)

@@ -66,6 +66,8 @@ final class Lesson09: LessonTestCase {
     func test_echo_end_mid_frame() throws { try grade() }
     func test_echo_half_frame() throws { try grade() }
     func test_echo_in_order() throws { try grade() }
+    func test_echo_python() throws { try grade() }
+    func test_echo_url_session() throws { try grade() }
     func test_echo_two_clients() throws { try grade() }
     func test_echo_many() throws { try grade() }
     func test_echo_deaf_client() throws { try grade() }
