@@ -35,17 +35,19 @@ final class StreamNetworkTests: XCTestCase {
         var random = SeededGenerator(seed: 3)
         let (question, answer) = (random.bytes(1 << 20), random.bytes(1 << 20))
         let (client, server) = (pair.client, pair.server)
-        nonisolated(unsafe) var received: [[UInt8]] = [[], []]
+        // Not two elements of one array: two threads would change that one array at once.
+        nonisolated(unsafe) var asked: [UInt8] = []
+        nonisolated(unsafe) var answered: [UInt8] = []
         DispatchQueue.concurrentPerform(iterations: 4) { part in
             switch part {
             case 0: client.sendAndEnd(question)
             case 1: server.sendAndEnd(answer)
-            case 2: received[0] = server.receiveToEnd().bytes
-            default: received[1] = client.receiveToEnd().bytes
+            case 2: asked = server.receiveToEnd().bytes
+            default: answered = client.receiveToEnd().bytes
             }
         }
-        XCTAssertTrue(received[0] == question, "\(received[0].count) bytes")
-        XCTAssertTrue(received[1] == answer, "\(received[1].count) bytes")
+        XCTAssertTrue(asked == question, "\(asked.count) bytes")
+        XCTAssertTrue(answered == answer, "\(answered.count) bytes")
     }
 
     func testSlicesAreSmallAndInOrder() throws {
