@@ -54,10 +54,14 @@ final class WebSocketServer {
     private var hasRoom = true
     /// Who was told to close, and until when it may take its time; in the order of time.
     private var ending: [(member: Member, deadline: Milliseconds)] = []
+    /// Who has just come, and until when the handshake may take; in the order of time.
+    private var arriving: [(member: Member, deadline: Milliseconds)] = []
     private var buffer = [UInt8](repeating: 0, count: 65_536)
 
     /// How long a peer may take to close when we have.
     private static let patience: Milliseconds = 2000
+    /// How long a peer may take over its handshake. Until then it is nobody, and costs a descriptor.
+    private static let handshakePatience: Milliseconds = 10_000
 
     init(host: String, port: UInt16, connection: Connection = Connection()) throws {
         newConnection = connection
@@ -203,18 +207,27 @@ final class WebSocketServer {
     }
 
     private var untilNextIsDue: Int? {
-        let next = [ending.first?.deadline, nextTime].compactMap { $0 }.min()
+        let next = [ending.first?.deadline, arriving.first?.deadline, nextTime].compactMap { $0 }.min()
         let wait = next.map { max(0, $0 - monotonicMilliseconds()) }
         // Without room for another client the listener is not watched: it is tried again when one has left, or soon.
         return hasRoom ? wait : min(wait ?? 100, 100)
     }
 
     private func endOverdue() {
-        guard !ending.isEmpty else { return }
+        guard !ending.isEmpty || !arriving.isEmpty else { return }
         let now = monotonicMilliseconds()
-        let overdue = ending.prefix { $0.deadline <= now || members[$0.member.descriptor] !== $0.member }
-        for (member, _) in overdue where members[member.descriptor] === member { remove(member) }
-        ending.removeFirst(overdue.count)
+        end(&ending, at: now) { _ in true }
+        end(&arriving, at: now) { $0.connection.state == .handshake }
+    }
+
+    /// - Parameter isLate: of a member whose time is over; others are forgotten.
+    private func end(
+        _ queue: inout [(member: Member, deadline: Milliseconds)], at now: Milliseconds, if isLate: (Member) -> Bool
+    ) {
+        func isAwaited(_ member: Member) -> Bool { members[member.descriptor] === member && isLate(member) }
+        let over = queue.prefix { $0.deadline <= now || !isAwaited($0.member) }
+        for (member, _) in over where isAwaited(member) { remove(member) }
+        queue.removeFirst(over.count)
     }
 
     // MARK: Accepting
@@ -224,7 +237,9 @@ final class WebSocketServer {
             switch try acceptClient(listener) {
             case .client(let descriptor):
                 try poller.add(descriptor, .init(reading: true, writing: false))
-                members[descriptor] = Member(descriptor, newConnection)
+                let member = Member(descriptor, newConnection)
+                members[descriptor] = member
+                arriving.append((member, monotonicMilliseconds() + WebSocketServer.handshakePatience))
             case .nobody: return try setRoom(true)
             case .noRoom: return try setRoom(false)
             }
