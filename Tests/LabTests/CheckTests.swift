@@ -149,10 +149,16 @@ final class CheckTests: XCTestCase {
             line: { _ in if !stop.isStopped { stop.stop() } })
         XCTAssertEqual(result.status, 128 + SIGTERM)
         XCTAssertEqual(try FileManager.default.contentsOfDirectory(atPath: folder.path), [])
-        let deadline = Date(timeIntervalSinceNow: 10)
-        while !processes(with: "TMPDIR=\(folder.path)").isEmpty, Date() < deadline { usleep(20_000) }
-        XCTAssertEqual(processes(with: "TMPDIR=\(folder.path)"), [])
+        assertNoProcess(with: "TMPDIR=\(folder.path)")
     }
+}
+
+/// All processes whose environment has this variable are gone, or will be at once. They are nobody's children here, so
+/// there is nothing to wait on: the process table is looked at again.
+func assertNoProcess(with variable: String, file: StaticString = #filePath, line: UInt = #line) {
+    let deadline = Date(timeIntervalSinceNow: 10)
+    while !processes(with: variable).isEmpty, Date() < deadline { usleep(20_000) }
+    XCTAssertEqual(processes(with: variable), [], file: file, line: line)
 }
 
 /// The command lines of the processes whose environment has this variable (proc(5)).

@@ -13,6 +13,7 @@ final class Chromium {
     }
 
     private let process = Process()
+    private let ended = DispatchSemaphore(value: 0)
     private let profile: URL
     private let client: any WebSocketClient
     private var lastID = 0
@@ -42,6 +43,7 @@ final class Chromium {
         ]
         let errors = Pipe()
         (process.standardOutput, process.standardError) = (FileHandle.nullDevice, errors)
+        process.terminationHandler = { [ended] _ in ended.signal() }
         try process.run()
         let address: URL
         do { address = try Chromium.address(in: errors.fileHandleForReading) } catch {
@@ -52,8 +54,13 @@ final class Chromium {
         errors.fileHandleForReading.readabilityHandler = { if $0.availableData.isEmpty { $0.readabilityHandler = nil } }
         let key = Data((0..<16).map { _ in UInt8.random(in: 0...255) }).base64EncodedString()
         let port = UInt16(address.port ?? 0)
-        client = try reference.openClient(
-            "127.0.0.1", port, HandshakeRequest(host: "127.0.0.1:\(port)", path: address.path, key: key))
+        do {
+            client = try reference.openClient(
+                "127.0.0.1", port, HandshakeRequest(host: "127.0.0.1:\(port)", path: address.path, key: key))
+        } catch {
+            process.terminate()
+            throw error
+        }
         nonisolated(unsafe) let browser = self
         test.addTeardownBlock { browser.end() }
     }
@@ -76,10 +83,9 @@ final class Chromium {
     private func end() {
         // It ends in the midst of its answer.
         _ = try? call("Browser.close")
-        let deadline = Date(timeIntervalSinceNow: 10)
-        while process.isRunning && Date() < deadline { usleep(10_000) }
-        if process.isRunning { kill(process.processIdentifier, SIGKILL) }
+        if ended.wait(timeout: .now() + 10) == .timedOut { kill(process.processIdentifier, SIGKILL) }
         process.waitUntilExit()
+        let deadline = Date(timeIntervalSinceNow: 10)
         // Its helpers may be a moment behind it.
         while (try? FileManager.default.removeItem(at: profile)) == nil && Date() < deadline { usleep(10_000) }
     }

@@ -204,10 +204,4 @@ final class WalkProcessTests: XCTestCase {
         terminal.press("\u{3}")
         XCTAssertEqual(terminal.ending(within: 20), 128 + SIGINT)
     }
-
-    private func assertNoProcess(with mark: String, file: StaticString = #filePath, line: UInt = #line) {
-        let deadline = Date(timeIntervalSinceNow: 10)
-        while !processes(with: mark).isEmpty, Date() < deadline { usleep(20_000) }
-        XCTAssertEqual(processes(with: mark), [], file: file, line: line)
-    }
 }

@@ -18,7 +18,9 @@ func framedEchoServer(host: String, port: UInt16) throws {
                     decoder.feed(Array(piece.prefix(count)))
                     while let m = try decoder.next() { try sendAll(client, encodeFrame(message: m)) }
                 }
-            } catch {}
+            } catch {
+                // A frame that is too long, or a client that is gone: the handle closes, others go on.
+            }
         }
     }
 }

@@ -33,7 +33,9 @@ func serveThreads(host: String, port: UInt16, answer: @escaping @Sendable (Reque
         }
         Thread.detachNewThread {
             defer { close(client) }
-            do { try talk(client, answer) } catch {}
+            do { try talk(client, answer) } catch {
+                // Reset, or gone while it was answered: its connection is closed, others go on.
+            }
         }
     }
 }
