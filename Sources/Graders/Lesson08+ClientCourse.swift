@@ -4,14 +4,14 @@ import GraderKit
 import Sockets
 import Wire
 
-private let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-private let okAndClose = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
+let okAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+let okAnswerAndClose = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
 
-private func redirect(_ status: Int, _ location: String) -> String {
+func redirectingAnswer(_ status: Int, _ location: String) -> String {
     "HTTP/1.1 \(status) Elsewhere\r\nLocation: \(location)\r\nConnection: close\r\nContent-Length: 4\r\n\r\ngone"
 }
 
-private func failure(_ status: Int, _ field: String = "X-A: b") -> String {
+func failedAnswer(_ status: Int, _ field: String = "X-A: b") -> String {
     "HTTP/1.1 \(status) Not Now\r\n\(field)\r\nConnection: close\r\nContent-Length: 3\r\n\r\nno!"
 }
 
@@ -34,8 +34,8 @@ let lesson08ClientRedirects: [Check] = [
                 ? Asked.form(listener.url("/old"), [("a", "b")], method: method)
                 : Asked(method: method, url: listener.url("/old"))
             let fetching = try trial.fetch([asked], at: listener)
-            try fetching.serve(redirect(status, listener.url("/new?x=1")))
-            let request = try fetching.serve(okAndClose, cause: "redirect-not-followed")
+            try fetching.serve(redirectingAnswer(status, listener.url("/new?x=1")))
+            let request = try fetching.serve(okAnswerAndClose, cause: "redirect-not-followed")
             let rule = say("after \(status), \(method) becomes", "收到 \(status) 后，\(method) 变成")
             let cause = next == "GET" && request.method == method ? "redirect-keeps-post" : "redirect-changes-method"
             try trial.expect(request.method, equals: next, rule, cause: cause)
@@ -72,8 +72,8 @@ let lesson08ClientRedirects: [Check] = [
         for (from, location, to) in cases {
             let listener = try trial.listen()
             let fetching = try trial.fetch([Asked(url: listener.url(from))], at: listener)
-            try fetching.serve(redirect(302, location.replacingAll("AUTHORITY", by: listener.authority)))
-            let request = try fetching.serve(okAndClose, cause: "location-not-resolved")
+            try fetching.serve(redirectingAnswer(302, location.replacingAll("AUTHORITY", by: listener.authority)))
+            let request = try fetching.serve(okAnswerAndClose, cause: "location-not-resolved")
             try trial.expect(
                 request.target, equals: to,
                 say("from \(from), Location: \(location) leads to", "从 \(from) 出发，Location: \(location) 指向"),
@@ -85,7 +85,7 @@ let lesson08ClientRedirects: [Check] = [
         let listener = try trial.listen()
         let fetching = try trial.fetch([Asked(url: listener.url("/0"))], .patient(redirects: 3), at: listener)
         for hop in 0...3 {
-            let request = try fetching.serve(redirect(302, "/\(hop + 1)"))
+            let request = try fetching.serve(redirectingAnswer(302, "/\(hop + 1)"))
             try trial.expect(request.target, equals: "/\(hop)", say("redirect \(hop)", "第 \(hop) 次重定向"))
         }
         // A fourth one is not followed.
@@ -98,12 +98,12 @@ let lesson08ClientRedirects: [Check] = [
         try fetching.expect(error: "tooManyRedirects", say("a fourth redirect", "第四次重定向"))
         // As many as are allowed.
         let enough = try trial.fetch([Asked(url: listener.url("/0"))], .patient(redirects: 3), at: listener)
-        for hop in 0..<3 { try enough.serve(redirect(307, "/\(hop + 1)")) }
-        try enough.serve(okAndClose)
+        for hop in 0..<3 { try enough.serve(redirectingAnswer(307, "/\(hop + 1)")) }
+        try enough.serve(okAnswerAndClose)
         try enough.expect(200, "ok")
         // None: a redirect is an answer like any other. So is one that leads nowhere.
         let none = try trial.fetch([Asked(url: listener.url("/0"))], .patient(redirects: 0), at: listener)
-        try none.serve(redirect(302, "/1"))
+        try none.serve(redirectingAnswer(302, "/1"))
         try none.expect(302, "gone")
         let nowhere = try trial.fetch([Asked(url: listener.url("/0"))], at: listener)
         try nowhere.serve("HTTP/1.1 302 Found\r\nContent-Length: 5\r\nConnection: close\r\n\r\nwhere")
@@ -115,14 +115,14 @@ let lesson08ClientRedirects: [Check] = [
             url: first.url("/private"),
             fields: [("Authorization", "Basic c2VjcmV0"), ("Cookie", "id=7"), ("Accept", "text/*")])
         let fetching = try trial.fetch([asked], at: first)
-        let one = try fetching.serve(redirect(302, "/same"))
+        let one = try fetching.serve(redirectingAnswer(302, "/same"))
         try trial.expect(one.values("authorization"), equals: ["Basic c2VjcmV0"], "Authorization")
-        let two = try fetching.serve(redirect(307, second.url("/other")))
+        let two = try fetching.serve(redirectingAnswer(307, second.url("/other")))
         try trial.expect(
             two.values("authorization"), equals: ["Basic c2VjcmV0"],
             say("Authorization, at the same host and port", "同一主机和端口的 Authorization"), cause: "credentials-lost")
         let elsewhere = Fetching(trial: trial, call: fetching.call, listener: second)
-        let three = try elsewhere.serve(okAndClose)
+        let three = try elsewhere.serve(okAnswerAndClose)
         try trial.expect(three.values("accept"), equals: ["text/*"], "Accept")
         for name in ["Authorization", "Cookie"] where three.has(name) {
             throw Failure(
@@ -131,7 +131,7 @@ let lesson08ClientRedirects: [Check] = [
         }
         try fetching.expect(200, "ok")
         let secure = try trial.fetch([Asked(url: first.url("/tls"))], at: first)
-        try secure.serve(redirect(301, "https://\(first.authority)/tls"))
+        try secure.serve(redirectingAnswer(301, "https://\(first.authority)/tls"))
         try secure.expect(error: "unsupportedScheme", say("a redirect to https", "重定向到 https"), cause: "scheme-ignored")
     },
 ]
@@ -146,8 +146,8 @@ let lesson08ClientRetries: [Check] = [
             let listener = try trial.listen()
             let fetching = try trial.fetch(
                 [Asked(method: method, url: listener.url("/r"))], .patient(attempts: 2), at: listener)
-            try fetching.serve(failure(status))
-            let again = try fetching.serve(okAndClose, cause: "never-repeated")
+            try fetching.serve(failedAnswer(status))
+            let again = try fetching.serve(okAnswerAndClose, cause: "never-repeated")
             try trial.expect(
                 again.method, equals: method, say("the second attempt after \(status)", "\(status) 之后的第二次尝试"))
             try fetching.expect(200, method == "HEAD" ? "" : "ok")
@@ -155,14 +155,14 @@ let lesson08ClientRetries: [Check] = [
         // The last answer is the answer, with its body.
         let listener = try trial.listen()
         let fetching = try trial.fetch([Asked(url: listener.url())], .patient(attempts: 3), at: listener)
-        for _ in 0..<3 { try fetching.serve(failure(503), cause: "never-repeated") }
+        for _ in 0..<3 { try fetching.serve(failedAnswer(503), cause: "never-repeated") }
         try fetching.expect(503, "no!")
         try fetching.expectConnections(3, say("3 attempts", "3 次尝试"), cause: "repeated-too-often")
         // What is no sign of a passing trouble is not repeated.
         for status in [400, 404, 501, 505] {
             let final = try trial.listen()
             let once = try trial.fetch([Asked(url: final.url())], .patient(attempts: 3), at: final)
-            try once.serve(failure(status))
+            try once.serve(failedAnswer(status))
             if let (connection, _) = try once.requestOrReturn() {
                 connection.close()
                 throw Failure(
@@ -193,7 +193,7 @@ let lesson08ClientRetries: [Check] = [
                 }
             }
             answered = now()
-            try connection.answer(attempt == 4 ? okAndClose : failure(503))
+            try connection.answer(attempt == 4 ? okAnswerAndClose : failedAnswer(503))
             connection.close()
         }
         try fetching.expect(200, "ok")
@@ -206,8 +206,8 @@ let lesson08ClientRetries: [Check] = [
             let listener = try trial.listen()
             let fetching = try trial.fetch(
                 [Asked(url: listener.url())], .patient(attempts: 2, backOff: 300), at: listener)
-            try fetching.serve(failure(503))
-            try fetching.serve(okAndClose, cause: "never-repeated")
+            try fetching.serve(failedAnswer(503))
+            try fetching.serve(okAnswerAndClose, cause: "never-repeated")
             try fetching.expect(200, "ok")
             waits.append(try fetching.waitBetweenConnections())
         }
@@ -222,9 +222,9 @@ let lesson08ClientRetries: [Check] = [
         // Seconds.
         let listener = try trial.listen()
         let fetching = try trial.fetch([Asked(url: listener.url())], .patient(attempts: 2), at: listener)
-        try fetching.serve(failure(503, "Retry-After: 1"))
+        try fetching.serve(failedAnswer(503, "Retry-After: 1"))
         let answered = now()
-        try fetching.serve(okAndClose, cause: "never-repeated")
+        try fetching.serve(okAnswerAndClose, cause: "never-repeated")
         let waited = Int(now() - answered) / 1_000_000
         guard waited >= 990 else {
             throw Failure(
@@ -236,8 +236,8 @@ let lesson08ClientRetries: [Check] = [
         for form in ["%a, %d %b %Y %H:%M:%S GMT"] {
             let date = Int(time(nil)) + 2
             let dated = try trial.fetch([Asked(url: listener.url())], .patient(attempts: 2), at: listener)
-            try dated.serve(failure(429, "Retry-After: \(formatted(date, form))"))
-            try dated.serve(okAndClose, cause: "never-repeated")
+            try dated.serve(failedAnswer(429, "Retry-After: \(formatted(date, form))"))
+            try dated.serve(okAnswerAndClose, cause: "never-repeated")
             // The clock that both sides have; a wait that is rounded to milliseconds may end in the last one.
             var clock = timespec()
             clock_gettime(CLOCK_REALTIME, &clock)
@@ -252,14 +252,14 @@ let lesson08ClientRetries: [Check] = [
         // A date that has passed, and one that is none: its own back-off.
         for value in ["Wed, 01 Jan 2020 00:00:00 GMT", "soon"] {
             let past = try trial.fetch([Asked(url: listener.url())], .patient(attempts: 2), at: listener)
-            try past.serve(failure(503, "Retry-After: \(value)"))
-            try past.serve(okAndClose, cause: "never-repeated")
+            try past.serve(failedAnswer(503, "Retry-After: \(value)"))
+            try past.serve(okAnswerAndClose, cause: "never-repeated")
             try past.expect(200, "ok")
         }
         // Longer than we want to wait: the answer is the answer.
         for value in ["3600", "99999999999999999999", formatted(Int(time(nil)) + 86_400, "%a, %d %b %Y %H:%M:%S GMT")] {
             let long = try trial.fetch([Asked(url: listener.url())], .patient(attempts: 2), at: listener)
-            try long.serve(failure(503, "Retry-After: \(value)"))
+            try long.serve(failedAnswer(503, "Retry-After: \(value)"))
             let reply = try long.reply(
                 say(
                     "longestWait 10 s, Retry-After: \(value): it returns the 503",
@@ -272,7 +272,7 @@ let lesson08ClientRetries: [Check] = [
         let listener = try trial.listen()
         let refused = try trial.fetch(
             [.form(listener.url("/order"), [("n", "1")])], .patient(attempts: 3), at: listener)
-        try refused.serve(failure(503))
+        try refused.serve(failedAnswer(503))
         try refused.expectNoMore(say("a POST is sent once, whatever the answer", "POST 只发一次，无论得到什么回答"))
         try refused.expect(503, "no!")
         let broken = try trial.fetch([.form(listener.url("/order"), [("n", "1")])], .patient(attempts: 3), at: listener)
@@ -290,7 +290,7 @@ let lesson08ClientRetries: [Check] = [
                     try connection.answer(begin)
                     if isReset { connection.peer.reset() } else { connection.close() }
                 }
-                try fetching.serve(okAndClose, cause: "never-repeated")
+                try fetching.serve(okAnswerAndClose, cause: "never-repeated")
                 try fetching.expect(200, "ok")
             }
         }
@@ -341,221 +341,4 @@ private func formatted(_ seconds: Int, _ form: String) -> String {
     var text = [CChar](repeating: 0, count: 64)
     let count = strftime(&text, text.count, form, &parts)
     return String(decoding: text.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
-}
-
-// MARK: - Kept connections
-
-let lesson08ClientConnections: [Check] = [
-    Check("client-keep-alive", suspects: [.connectsAnew, .awaitsTheEnd]) { trial in
-        let listener = try trial.listen()
-        let paths = ["/1", "/2", "/3", "/4"]
-        let fetching = try trial.fetch(paths.map { Asked(url: listener.url($0)) }, at: listener)
-        let connection = try fetching.accept()
-        let answers = [
-            ok, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
-            "HTTP/1.1 204 No Content\r\n\r\n",
-            "HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\nContent-Length: 2\r\n\r\nok",
-        ]
-        for (path, answer) in zip(paths, answers) {
-            let request: ReceivedRequest
-            do { request = try connection.request() } catch var failure as Failure {
-                if path != "/1" { failure.cause = failure.cause ?? "connection-not-kept" }
-                throw failure
-            }
-            try trial.expect(request.target, equals: path, say("the target", "目标"))
-            try connection.answer(answer)
-        }
-        for (reply, status) in zip(try fetching.replies(), [200, 200, 204, 200]) {
-            try fetching.expect(reply, status, status == 204 ? [] : Array("ok".utf8))
-        }
-    },
-    Check("client-close") { trial in
-        let answers = [
-            okAndClose, "HTTP/1.1 200 OK\r\nconnection: x, Close\r\nContent-Length: 2\r\n\r\nok",
-            "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
-        ]
-        for answer in answers {
-            let listener = try trial.listen()
-            let fetching = try trial.fetch(
-                [Asked(url: listener.url("/1")), Asked(url: listener.url("/2"))], at: listener)
-            let (first, _) = try fetching.acceptRequest()
-            // The server leaves it open a little longer, and does not read from it any more.
-            try first.answer(answer)
-            let (second, request) = try fetching.acceptRequest(cause: "close-not-heard")
-            try trial.expect(request.target, equals: "/2", say("the request on the second connection", "第二个连接上的请求"))
-            try second.answer(ok)
-            for reply in try fetching.replies() { try fetching.expect(reply, 200, Array("ok".utf8)) }
-            first.close()
-        }
-    },
-    Check("client-stale") { trial in
-        // The end came with the answer: who looks before the next request sees it. Also for what is not sent twice.
-        let idle = try trial.listen()
-        let asked = [Asked(url: idle.url("/1")), .form(idle.url("/2"), [("a", "b")])]
-        let looking = try trial.fetch(asked, at: idle)
-        let (gone, _) = try looking.acceptRequest()
-        try gone.answerAndEnd(ok)
-        let (other, order) = try looking.acceptRequest(cause: "stale-connection-used")
-        try trial.expect(order.target, equals: "/2", say("the second request", "第二个请求"))
-        try other.answer(ok)
-        for reply in try looking.replies() {
-            try looking.expect(reply, 200, Array("ok".utf8), cause: "stale-connection-used")
-        }
-        // It closes when the next request is under way: a GET is sent again, at once and although one attempt is allowed.
-        let listener = try trial.listen()
-        let fetching = try trial.fetch([Asked(url: listener.url("/1")), Asked(url: listener.url("/2"))], at: listener)
-        let (connection, _) = try fetching.acceptRequest()
-        try connection.answer(ok)
-        if (try? connection.request()) != nil {
-            connection.close()
-            let (second, request) = try fetching.acceptRequest(cause: "stale-connection-used")
-            try trial.expect(request.target, equals: "/2", say("the second request, again", "再次发出的第二个请求"))
-            try second.answer(ok)
-        } else {
-            try fetching.serve(ok)
-        }
-        for reply in try fetching.replies() {
-            try fetching.expect(reply, 200, Array("ok".utf8), cause: "stale-connection-used")
-        }
-    },
-    Check("client-left-over") { trial in
-        let listener = try trial.listen()
-        let fetching = try trial.fetch([Asked(url: listener.url("/1")), Asked(url: listener.url("/2"))], at: listener)
-        let (first, _) = try fetching.acceptRequest()
-        // Nobody asked for the second one. Taken for the next answer, every later answer is the wrong one.
-        try first.answer(ok + "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
-        let cause = "answer-nobody-asked-for"
-        let (second, request) = try fetching.acceptRequest(cause: cause)
-        try trial.expect(request.target, equals: "/2", say("the request on the second connection", "第二个连接上的请求"))
-        try second.answer(ok)
-        for reply in try fetching.replies() { try fetching.expect(reply, 200, Array("ok".utf8), cause: cause) }
-    },
-    Check("client-descriptors", suspects: [.socketsLeftOpen]) { trial in
-        let process = try trial.launch(descriptorLimit: 64)
-        let listener = try trial.listen()
-        let nobody = try trial.boundStream()
-        // The second one leaves its connection open; the client that could use it again is gone after each call.
-        let answers: [(String, String?)] = [
-            (okAndClose, nil), (ok, nil), ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", "cutShort"),
-            ("nonsense\r\n\r\n", "badResponse"),
-        ]
-        for round in 0..<30 {
-            for (answer, error) in answers {
-                let fetching = try trial.fetch([Asked(url: listener.url("/\(round)"))], at: listener, in: process)
-                let (connection, _) = try fetching.acceptRequest()
-                try connection.answer(answer)
-                if answer != ok { connection.close() }
-                let reply = try fetching.reply()
-                connection.close()
-                if let error {
-                    try trial.expect(reply.text, equals: Reply.error(error).text, say("what it does", "结果"))
-                }
-            }
-            let vain = try trial.fetch([Asked(url: "http://\(nobody.address)/")], at: listener, in: process)
-            try vain.expect(error: "cannotConnect(code: \(ECONNREFUSED))", say("nobody listens there", "那里没有人监听"))
-        }
-    },
-    Check("client-eintr", suspects: [.interruptedCall]) { trial in
-        let plan =
-            FaultPlan.fail(.connect, with: EINTR) + .fail(.send, 1, through: 3, with: EINTR)
-            + .fail(.receive, 1, through: 3, with: EINTR) + .fail(.waitReady, 1, through: 3, with: EINTR)
-        let listener = try trial.listen()
-        let fetching = try trial.fetch([.form(listener.url(), [("a", "b")])], at: listener, plan: plan)
-        let (connection, _) = try fetching.acceptRequest()
-        try connection.answer(ok)
-        try fetching.expect(200, "ok")
-    },
-    Check("client-short", suspects: [.shortSend, .oneReceiveIsOneMessage]) { trial in
-        let listener = try trial.listen()
-        let plan = FaultPlan.most(1, each: .send) + .most(1, each: .receive)
-        let fetching = try trial.fetch([.json(listener.url("/short"), #"{"a":[1,2,3]}"#)], at: listener, plan: plan)
-        let (connection, request) = try fetching.acceptRequest()
-        try trial.expect(
-            String(decoding: request.body, as: UTF8.self), equals: #"{"a":[1,2,3]}"#, say("the body", "消息体"))
-        try connection.answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
-        try fetching.expect(200, "abcde")
-    },
-]
-
-// MARK: - Time
-
-let lesson08ClientTimes: [Check] = [
-    Check("client-timeout", suspects: [.noDeadline]) { trial in
-        var options = ClientOptions.patient(attempts: 3)
-        options.timeout = scaled(300)
-        for begin in ["", "HTTP/1.1 200 OK\r\nContent-", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"] {
-            let listener = try trial.listen()
-            let began = now()
-            let fetching = try trial.fetch([Asked(url: listener.url())], options, at: listener)
-            let (connection, _) = try fetching.acceptRequest()
-            // Should this come too late on a busy machine, the silence was longer still.
-            _ = try? connection.answer(begin)
-            let shown = begin.isEmpty ? say("no answer", "没有回答") : quoted(Array(begin.utf8.suffix(20)))
-            try fetching.expect(error: "timedOut", say("\(shown), and then silence", "\(shown)，然后沉默"))
-            let took = Int(now() - began) / 1_000_000
-            guard took + 20 >= options.timeout else {
-                throw Failure(
-                    expected: say("it waits for \(options.timeout) ms", "等待 \(options.timeout) 毫秒"),
-                    got: say("it gave up after \(took) ms", "\(took) 毫秒后就放弃了"), cause: "wait-cut-short")
-            }
-            try fetching.expectConnections(
-                1, say("a wait that was too long is not repeated", "等得太久不再重试"), cause: "repeated-in-vain")
-        }
-        // Slow is not silent: bytes come one by one, each well within the limit, all of them over it.
-        options.timeout = scaled(3000)
-        let listener = try trial.listen()
-        let slow = try trial.fetch([Asked(url: listener.url())], options, at: listener)
-        let (connection, _) = try slow.acceptRequest()
-        for byte in Array("HTTP/1.1 200 OK\r\n".utf8) {
-            try connection.answer([byte])
-            poll(nil, 0, Int32(scaled(250)))  // a slow server is what is played here
-        }
-        try connection.answer("Content-Length: 2\r\n\r\nok")
-        try slow.expect(200, "ok", cause: "timeout-does-not-start-again")
-    },
-    Check("client-total-timeout", suspects: [.noDeadline]) { trial in
-        var options = ClientOptions.patient()
-        options.timeout = scaled(60_000)
-        options.totalTimeout = scaled(700)
-        let listener = try trial.listen()
-        let fetching = try trial.fetch([Asked(url: listener.url())], options, at: listener)
-        let (connection, _) = try fetching.acceptRequest()
-        _ = try? connection.answer("HTTP/1.1 200 OK\r\n\r\n")
-        // A byte now and then, for ever: no single wait is long.
-        let deadline = Deadline()
-        while !deadline.hasPassed {
-            guard (try? connection.answer([120])) != nil else { break }
-            poll(nil, 0, 50)
-            if try fetching.call.subject.waitForTimeline(until: Deadline(in: 0), { $0.closed ? true : nil }) != nil {
-                break
-            }
-        }
-        try fetching.expect(
-            error: "timedOut",
-            say("totalTimeout 700 ms, a byte every 50 ms for ever", "totalTimeout 为 700 毫秒，每 50 毫秒来一个字节，永不结束"),
-            cause: "no-total-timeout")
-    },
-    Check("client-connect-timeout", suspects: [.noDeadline]) { trial in
-        var options = ClientOptions.patient()
-        options.timeout = scaled(300)
-        let full = try trial.fullListener()
-        let listener = try trial.listen()
-        let fetching = try trial.fetch([Asked(url: "http://\(full.address)/")], options, at: listener)
-        try fetching.expect(
-            error: "cannotConnect(code: \(ETIMEDOUT))", say("nobody answers the handshake", "没有人回应握手"),
-            cause: nil)
-    },
-    Check("client-send-timeout", suspects: [.noDeadline, .onlySends]) { trial in
-        var options = ClientOptions.patient()
-        options.timeout = scaled(500)
-        let listener = try trial.listen(smallBuffers: true)
-        let fetching = try trial.fetch(
-            [.bytes(listener.url(), [UInt8](repeating: 120, count: 16 << 20))], options, at: listener)
-        _ = try fetching.accept()
-        try fetching.expect(error: "timedOut", say("a server that reads nothing", "服务器什么也不读"))
-    },
-]
-
-extension Timeline {
-    fileprivate var closed: Bool { !calls("close").isEmpty }
 }

@@ -8,7 +8,7 @@ import Wire
 let clientOfLesson09Checks: [Check] = [
     Check("client-request", suspects: Cause.client) { trial in
         for origin in [nil, "http://localhost:8765"] {
-            let play = try trial.beginClient(path: "/chat?room=1", origin: origin, steps: [close(1000)])
+            let play = try trial.beginClient(path: "/chat?room=1", origin: origin, steps: [closeStep(1000)])
             let (head, behind) = try play.stream.receiveHead(say("a request", "一个请求"))
             try trial.expect(Array(behind), equals: [], say("bytes behind the request", "请求之后的字节"))
             var lines = head.components(separatedBy: "\r\n").dropLast(2)
@@ -36,24 +36,24 @@ let clientOfLesson09Checks: [Check] = [
         let messages = sizes.map { trial.random.letters($0) } + [trial.random.bytes(1000)]
         let last = messages.count - 1
         let steps = messages.indices.flatMap {
-            [.list([.string($0 == last ? "binary" : "text"), .bytes(messages[$0])]), receive]
+            [.list([.string($0 == last ? "binary" : "text"), .bytes(messages[$0])]), receiveStep]
         }
-        let play = try trial.beginClient(steps: steps + [close(1000)])
+        let play = try trial.beginClient(steps: steps + [closeStep(1000)])
         let server = try play.accept()
         var expected: [Value] = []
         for (index, message) in messages.enumerated() {
             let opcode: Opcode = index == last ? .binary : .text
             try server.expect(opcode, message)
             try server.send(opcode, message)
-            expected.append(event(opcode == .text ? "text" : "binary", message))
+            expected.append(eventValue(opcode == .text ? "text" : "binary", message))
         }
         try server.answerClose(1000)
-        try trial.expect(play.call, returns: expected + [closed(1000)])
+        try trial.expect(play.call, returns: expected + [closedEvent(1000)])
     },
     Check("client-masks", suspects: Cause.client) { trial in
         let text = Array("the same text".utf8)
         let steps = Array(repeating: Value.list([.string("text"), .bytes(text)]), count: 12)
-        let play = try trial.beginClient(steps: steps + [.list([.string("ping"), .bytes(text)]), close(1000)])
+        let play = try trial.beginClient(steps: steps + [.list([.string("ping"), .bytes(text)]), closeStep(1000)])
         let server = try play.accept()
         var keys: [[UInt8]] = []
         for _ in steps { keys.append(try server.expect(.text, text).mask ?? []) }
@@ -98,7 +98,7 @@ let clientOfLesson09Checks: [Check] = [
         try trial.expectRefusal("SSH-2.0-OpenSSH_9.2\r\n\r\n", error: "notHTTP", cause: nil)
     },
     Check("client-endless-head", suspects: Cause.client) { trial in
-        let play = try trial.beginClient(steps: [receive])
+        let play = try trial.beginClient(steps: [receiveStep])
         _ = try play.stream.receiveHead(say("a request", "一个请求"))
         try play.stream.send("HTTP/1.1 101 Switching Protocols\r\n")
         let field = Array("X-More: and more and more and more\r\n".utf8)
@@ -115,7 +115,7 @@ let clientOfLesson09Checks: [Check] = [
         try trial.expect(play.call, throws: "HandshakeError", "notHTTP", cause: "head-limit-ignored")
     },
     Check("client-answer-in-pieces", suspects: Cause.client) { trial in
-        let play = try trial.beginClient(steps: [receive, receive, close(1000)])
+        let play = try trial.beginClient(steps: [receiveStep, receiveStep, closeStep(1000)])
         let server = try play.accept(sending: { answer, stream in
             for byte in answer { try stream.send([byte]) }
         })
@@ -124,10 +124,10 @@ let clientOfLesson09Checks: [Check] = [
         }
         try server.answerClose(1000)
         try trial.expect(
-            play.call, returns: [event("text", Array("one".utf8)), event("binary", [2]), closed(1000)])
+            play.call, returns: [eventValue("text", Array("one".utf8)), eventValue("binary", [2]), closedEvent(1000)])
     },
     Check("client-frames-behind-answer", suspects: [.framesBehindAnswerLost] + Cause.client) { trial in
-        let play = try trial.beginClient(steps: [receive, receive, close(1000)])
+        let play = try trial.beginClient(steps: [receiveStep, receiveStep, closeStep(1000)])
         var first: [UInt8] = []
         let server = try play.accept(
             atOnce: true,
@@ -141,10 +141,13 @@ let clientOfLesson09Checks: [Check] = [
         try server.expect(.pong, [7], cause: "ping-not-answered")
         try server.answerClose(1000)
         try trial.expect(
-            play.call, returns: [event("text", Array("at once".utf8)), event("text", Array("two".utf8)), closed(1000)])
+            play.call,
+            returns: [
+                eventValue("text", Array("at once".utf8)), eventValue("text", Array("two".utf8)), closedEvent(1000),
+            ])
     },
     Check("client-pings", suspects: [.pingReturned] + Cause.client) { trial in
-        let play = try trial.beginClient(steps: [receive, receive, close(1000)])
+        let play = try trial.beginClient(steps: [receiveStep, receiveStep, closeStep(1000)])
         let server = try play.accept()
         try server.send(.ping, Array("first".utf8))
         try server.expect(.pong, Array("first".utf8), cause: "ping-not-answered", causeIfLate: "ping-not-answered")
@@ -160,22 +163,26 @@ let clientOfLesson09Checks: [Check] = [
         try server.answerClose(1000)
         try trial.expect(
             play.call,
-            returns: [event("text", Array("in two parts".utf8)), event("pong", Array("unasked".utf8)), closed(1000)])
+            returns: [
+                eventValue("text", Array("in two parts".utf8)), eventValue("pong", Array("unasked".utf8)),
+                closedEvent(1000),
+            ])
     },
     Check("client-server-closes", suspects: [.clientKeptClose] + Cause.client) { trial in
         for (code, reason) in [(1001, "going away"), (4321, ""), (nil, "")] as [(UInt16?, String)] {
-            let play = try trial.beginClient(steps: [receive, receive])
+            let play = try trial.beginClient(steps: [receiveStep, receiveStep])
             let server = try play.accept()
             try server.send("last words")
             try server.sendClose(code, reason)
             try server.expectClose(code, cause: "close-not-answered")
             try server.stream.expectEnd()
             server.stream.close()
-            try trial.expect(play.call, returns: [event("text", Array("last words".utf8)), closed(code, reason)])
+            try trial.expect(
+                play.call, returns: [eventValue("text", Array("last words".utf8)), closedEvent(code, reason)])
         }
     },
     Check("client-closes", suspects: Cause.client) { trial in
-        let play = try trial.beginClient(steps: [.list([.string("text"), .bytes([0x78])]), close(3000, "done")])
+        let play = try trial.beginClient(steps: [.list([.string("text"), .bytes([0x78])]), closeStep(3000, "done")])
         let server = try play.accept()
         try server.expect("x")
         let frame = try server.nextFrame("close 3000 \"done\"")
@@ -186,11 +193,11 @@ let clientOfLesson09Checks: [Check] = [
         try server.send(.ping, [1])
         try server.sendClose(3000, "fine")
         server.stream.halfClose()
-        try trial.expect(play.call, returns: [closed(3000, "fine")])
+        try trial.expect(play.call, returns: [closedEvent(3000, "fine")])
         try server.expectDropped()
     },
     Check("client-close-unanswered", suspects: Cause.client) { trial in
-        let play = try trial.beginClient(steps: [close(1000)])
+        let play = try trial.beginClient(steps: [closeStep(1000)])
         let server = try play.accept()
         let frame = try server.nextFrame("close 1000")
         try trial.expect(frame.text, equals: "close 1000", say("the close frame", "关闭帧"))
@@ -223,7 +230,7 @@ let clientOfLesson09Checks: [Check] = [
             ),
         ]
         for (what, bytes, code, error) in cases {
-            let play = try trial.beginClient(steps: [receive])
+            let play = try trial.beginClient(steps: [receiveStep])
             let server = try play.accept()
             trial.note(what)
             try server.stream.send(bytes)
@@ -235,7 +242,7 @@ let clientOfLesson09Checks: [Check] = [
     },
     Check("client-endless-message", suspects: Cause.client) { trial in
         // Fragments without end: never over the limit in one frame, but together.
-        let play = try trial.beginClient(steps: [receive])
+        let play = try trial.beginClient(steps: [receiveStep])
         let server = try play.accept()
         let part = [UInt8](repeating: UInt8(ascii: "x"), count: 4 << 20)
         try server.send(.binary, part, isFinal: false)
@@ -249,20 +256,20 @@ let clientOfLesson09Checks: [Check] = [
     Check("client-abrupt-end", suspects: Cause.client) { trial in
         // In the middle of the answer, before it, in the middle of a frame, between frames.
         for part in [0, 40] {
-            let play = try trial.beginClient(steps: [receive])
+            let play = try trial.beginClient(steps: [receiveStep])
             _ = try play.stream.receiveHead(say("a request", "一个请求"))
-            try play.stream.send(Array(answer(to: play.key).prefix(part)))
+            try play.stream.send(Array(acceptingAnswer(to: play.key).prefix(part)))
             play.stream.close()
             try trial.expectSocketError(play.call)
         }
         for bytes in [[], [0x81, 5, 0x68]] as [[UInt8]] {
-            let play = try trial.beginClient(steps: [receive])
+            let play = try trial.beginClient(steps: [receiveStep])
             let server = try play.accept()
             try server.stream.send(bytes)
             server.stream.close()
             try trial.expectSocketError(play.call)
         }
-        let play = try trial.beginClient(steps: [receive])
+        let play = try trial.beginClient(steps: [receiveStep])
         let server = try play.accept()
         server.stream.reset()
         try trial.expectSocketError(play.call)
@@ -273,12 +280,12 @@ let clientOfLesson09Checks: [Check] = [
             + .fail(.send, every: 7, with: EINTR) + .fail(.waitReady, 1, through: 2, with: EINTR)
         let text = trial.random.letters(300)
         let play = try trial.beginClient(
-            steps: [.list([.string("text"), .bytes(text)]), receive, close(1000)], plan: plan)
+            steps: [.list([.string("text"), .bytes(text)]), receiveStep, closeStep(1000)], plan: plan)
         let server = try play.accept()
         try server.expect(.text, text)
         try server.send(.text, text)
         try server.answerClose(1000)
-        try trial.expect(play.call, returns: [event("text", text), closed(1000)])
+        try trial.expect(play.call, returns: [eventValue("text", text), closedEvent(1000)])
     },
     Check("client-leaves-nothing", suspects: [.connectionLeak] + Cause.client) { trial in
         let process = try trial.launch(descriptorLimit: 32)
@@ -291,14 +298,14 @@ let clientOfLesson09Checks: [Check] = [
         let listener = try trial.listen()
         for number in 0..<40 {
             let call = try trial.begin(
-                "client", clientArguments(listener.address, key: exampleKey, steps: [close(1000)]), in: process)
+                "client", clientArguments(listener.address, key: exampleKey, steps: [closeStep(1000)]), in: process)
             let stream = try listener.accept(from: call)
             _ = try stream.receiveHead(say("a request", "一个请求"))
             if number % 2 == 0 {
                 try stream.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
                 try trial.expect(call, throws: "HandshakeError", "status", cause: nil)
             } else {
-                try stream.send(answer(to: exampleKey))
+                try stream.send(acceptingAnswer(to: exampleKey))
                 let server = FramePeer(stream, as: .server, random: trial.random)
                 try server.answerClose(1000)
                 _ = try call.value()
@@ -313,188 +320,16 @@ let clientOfLesson09Checks: [Check] = [
         var steps: [Value] = []
         var expected: [Value] = []
         for message in messages {
-            steps += [.list([.string("text"), .bytes(message)]), receive]
-            expected.append(event("text", message))
+            steps += [.list([.string("text"), .bytes(message)]), receiveStep]
+            expected.append(eventValue("text", message))
         }
         let bytes = trial.random.bytes(5000)
-        steps += [.list([.string("binary"), .bytes(bytes)]), receive]
-        expected.append(event("binary", bytes))
-        steps += [.list([.string("ping"), .bytes([1, 2])]), receive, close(1000, "bye")]
-        expected += [event("pong", [1, 2]), closed(1000, "bye")]
+        steps += [.list([.string("binary"), .bytes(bytes)]), receiveStep]
+        expected.append(eventValue("binary", bytes))
+        steps += [.list([.string("ping"), .bytes([1, 2])]), receiveStep, closeStep(1000, "bye")]
+        expected += [eventValue("pong", [1, 2]), closedEvent(1000, "bye")]
         let key = Data(trial.random.bytes(16)).base64EncodedString()
         let call = try trial.begin("client", clientArguments(server.address, key: key, steps: steps))
         try trial.expect(call, returns: expected)
     },
 ]
-
-// MARK: - What a client is told to do, and what it answers
-
-private let receive = Value.list([.string("receive")])
-private func close(_ code: Int, _ reason: String = "") -> Value {
-    .list([.string("close"), .string(reason), .int(code)])
-}
-private func event(_ name: String, _ bytes: [UInt8]) -> Value { .list([.string(name), .bytes(bytes)]) }
-private func closed(_ code: UInt16?, _ reason: String = "") -> Value {
-    .list([.string("close"), .bytes(Array(reason.utf8)), code.map { .int(Int($0)) } ?? .none])
-}
-
-private func clientArguments(
-    _ address: SocketAddress, path: String = "/", key: String, origin: String? = nil, steps: [Value]
-) -> [Value] {
-    [
-        .string(address.host), .int(Int(address.port)), .string(path), .string(key),
-        origin.map { .string($0) } ?? .none, .list(steps),
-    ]
-}
-
-private func answer(to key: String) -> [UInt8] {
-    Array(
-        ("HTTP/1.1 101 Switching Protocols\r\nupgrade: WebSocket\r\nconnection: upgrade\r\n"
-            + "Server: grader\r\nSec-WebSocket-Accept: \(acceptFor(key))\r\n\r\n").utf8)
-}
-
-/// A client under way, and the grader's end of its connection.
-private struct ClientPlay {
-    let trial: Trial
-    let call: PendingCall
-    let stream: StreamPeer
-    let host: String
-    let key: String
-
-    /// Shakes hands as a server should, and lets the client take the answer before any frame follows: where both come at
-    /// once is a check of its own.
-    func accept(
-        alreadyRead: Bool = false, atOnce: Bool = false,
-        sending send: ([UInt8], StreamPeer) throws -> Void = { try $1.send($0) }
-    ) throws -> FramePeer {
-        if !alreadyRead { _ = try stream.receiveHead(say("a request", "一个请求")) }
-        let answer = answer(to: key)
-        try send(answer, stream)
-        if !atOnce {
-            let sentence = say("the client receives the answer", "客户端收下应答")
-            let received = try call.subject.waitForTimeline { timeline -> Bool? in
-                let count = timeline.calls.filter(\.isReceive).reduce(0) { $0 + max(0, Int($1.result)) }
-                return count >= answer.count ? true : nil
-            }
-            guard received != nil else { throw Failure(expected: sentence, got: say("it does not", "没有收下")) }
-        }
-        return FramePeer(stream, as: .server, random: trial.random)
-    }
-}
-
-extension FramePeer {
-    /// The client closes with this code; the server answers, and ends the connection, as it should be the first to.
-    fileprivate func answerClose(_ code: UInt16, _ reason: String? = nil) throws {
-        let frame = try nextFrame("close \(code)")
-        try checkMask(frame)
-        guard frame.opcode == Opcode.close.rawValue,
-            frame.payload.prefix(2) == [UInt8(code >> 8), UInt8(code & 0xFF)]
-        else { throw Failure(expected: say("close \(code) on \(name)", "\(name)收到 close \(code)"), got: frame.text) }
-        try send(.close, frame.payload)
-        stream.halfClose()
-    }
-}
-
-extension Trial {
-    fileprivate func beginClient(
-        path: String = "/", origin: String? = nil, steps: [Value], plan: FaultPlan? = nil
-    ) throws -> ClientPlay {
-        let listener = try listen()
-        let key = Data(random.bytes(16)).base64EncodedString()
-        let call = try begin(
-            "client", clientArguments(listener.address, path: path, key: key, origin: origin, steps: steps), plan: plan)
-        let stream = try listener.accept(from: call)
-        return ClientPlay(
-            trial: self, call: call, stream: stream, host: "\(listener.address.host):\(listener.address.port)", key: key
-        )
-    }
-
-    fileprivate func expect(_ call: PendingCall, returns events: [Value]) throws {
-        guard case .list(let got) = try call.value() else { throw LabError("a list was expected") }
-        for (index, wanted) in events.enumerated() {
-            guard index < got.count, got[index] == wanted else {
-                throw Failure(
-                    expected: say(
-                        "event \(index + 1) is \(wanted.eventText)", "第 \(index + 1) 个事件是 \(wanted.eventText)"),
-                    got: index < got.count ? got[index].eventText : say("no more events", "没有更多事件"))
-            }
-        }
-    }
-
-    fileprivate func expect(_ call: PendingCall, throws type: String, _ name: String, cause: String?) throws {
-        let sentence = say("it throws \(type).\(name)", "抛出 \(type).\(name)")
-        let outcome: PendingCall.Outcome
-        do { outcome = try call.outcome(expecting: sentence) } catch var failure as Failure {
-            failure.cause = failure.cause ?? cause
-            throw failure
-        }
-        if case .threw(type, name, _, _) = outcome { return }
-        throw Failure(expected: sentence, got: outcome.text, cause: cause)
-    }
-
-    fileprivate func expect(_ call: PendingCall, throwsSocketError code: Int32, cause: String?) throws {
-        let sentence = say("it throws SocketError \(errorName(code))", "抛出 SocketError \(errorName(code))")
-        let outcome: PendingCall.Outcome
-        do { outcome = try call.outcome(expecting: sentence) } catch var failure as Failure {
-            failure.cause = failure.cause ?? cause
-            throw failure
-        }
-        if case .threw("SocketError", _, code, _) = outcome { return }
-        throw Failure(expected: sentence, got: outcome.text)
-    }
-
-    fileprivate func expectSocketError(_ call: PendingCall) throws {
-        let sentence = say("it throws a SocketError", "抛出 SocketError")
-        let outcome = try call.outcome(expecting: sentence)
-        if case .threw("SocketError", _, _, _) = outcome { return }
-        throw Failure(expected: sentence, got: outcome.text, cause: "end-taken-for-close")
-    }
-
-    /// A server that answers the handshake so is not spoken to.
-    fileprivate func expectRefusal(_ text: String, error: String, cause: String?) throws {
-        let play = try beginClient(steps: [.list([.string("text"), .bytes([0x78])])])
-        _ = try play.stream.receiveHead(say("a request", "一个请求"))
-        try play.stream.send(text.replacingOccurrences(of: "ACCEPT", with: acceptFor(play.key)))
-        try expect(play.call, throws: "HandshakeError", error, cause: cause)
-        try play.stream.expectEnd()
-    }
-}
-
-extension Value {
-    /// `text "hello"`
-    fileprivate var eventText: String {
-        guard case .list(let parts) = self, case .string(let name)? = parts.first, parts.count > 1,
-            case .bytes(let bytes) = parts[1]
-        else { return text }
-        var words = [name]
-        if parts.count > 2, case .int(let code) = parts[2] { words.append("\(code)") }
-        if name != "close" || !bytes.isEmpty { words.append(quoted(bytes)) }
-        return words.joined(separator: " ")
-    }
-}
-
-extension Cause {
-    fileprivate static let client: [Cause] = [.waitsForFrame, .waitsForMore]
-
-    /// What one recv brought was the answer and the first frames, and the client waits for the frames.
-    fileprivate static let framesBehindAnswerLost = Cause("frames-behind-answer-lost") { evidence in
-        guard evidence.failure.got == say("nothing", "什么也没有"),
-            let blocked = evidence.timeline.blocked.last(where: { $0.isReceive || $0.isWait })
-        else { return nil }
-        return blocked.callText
-    }
-
-    fileprivate static let pingReturned = Cause("ping-returned") { evidence in
-        evidence.failure.got.hasPrefix("ping") ? evidence.failure.got : nil
-    }
-
-    fileprivate static let clientKeptClose = Cause("close-not-answered") { evidence in
-        evidence.failure.got.contains(say("closed", "关闭")) ? "" : nil
-    }
-
-    /// It waits for bytes of which the server has sent all.
-    fileprivate static let waitsForFrame = Cause("waits-for-frame") { evidence in
-        guard let blocked = evidence.timeline.blocked.last(where: \.isReceive) else { return nil }
-        return blocked.callText
-    }
-}

@@ -6,9 +6,6 @@ import Sockets
 import Wire
 
 private let server = "echo-server"
-private let ping = Opcode.ping.rawValue
-private let pong = Opcode.pong.rawValue
-private let continuation = Opcode.continuation.rawValue
 
 let webSocketEchoChecks: [Check] =
     [
@@ -116,34 +113,34 @@ let webSocketEchoChecks: [Check] =
         Check("echo-fragments") { trial in
             let client = try trial.serve(server).webSocket(trial)
             try client.send(textOpcode, Array("frag".utf8), isFinal: false)
-            try client.send(continuation, Array("men".utf8), isFinal: false)
-            try client.send(continuation, Array("ted".utf8))
+            try client.send(continuationOpcode, Array("men".utf8), isFinal: false)
+            try client.send(continuationOpcode, Array("ted".utf8))
             try client.expect("fragmented") { frame in
                 frame.payload == Array("frag".utf8) ? "fragments-echoed-apart" : nil
             }
             // A character in two fragments, and a ping between them.
             try client.send(textOpcode, Array("粘".utf8.prefix(1)), isFinal: false)
-            try client.send(ping, Array("between".utf8))
-            try client.expect(pong, Array("between".utf8)) { frame in
+            try client.send(pingOpcode, Array("between".utf8))
+            try client.expect(pongOpcode, Array("between".utf8)) { frame in
                 frame.opcode == closeOpcode ? "utf8-per-fragment" : nil
             }
-            try client.send(continuation, Array("粘".utf8.dropFirst(1)))
+            try client.send(continuationOpcode, Array("粘".utf8.dropFirst(1)))
             try client.expect("粘") { frame in frame.opcode == closeOpcode ? "utf8-per-fragment" : nil }
         },
         Check("echo-ping", suspects: [.pingNotAnswered]) { trial in
             let client = try trial.serve(server).webSocket(trial)
             for payload in [Array("are you there?".utf8), [], trial.random.bytes(125)] {
-                try client.send(ping, payload)
-                try client.expect(pong, payload) { frame in
-                    if frame.opcode == ping { return "ping-echoed" }
+                try client.send(pingOpcode, payload)
+                try client.expect(pongOpcode, payload) { frame in
+                    if frame.opcode == pingOpcode { return "ping-echoed" }
                     if frame.opcode == textOpcode { return "pong-as-text" }
-                    return frame.opcode == pong ? "pong-with-other-payload" : nil
+                    return frame.opcode == pongOpcode ? "pong-with-other-payload" : nil
                 }
             }
             // A pong that nobody asked for means nothing, and is answered by nothing.
-            try client.send(pong, [1, 2, 3])
+            try client.send(pongOpcode, [1, 2, 3])
             try client.send("still here")
-            try client.expect("still here") { frame in frame.opcode == pong ? "pong-echoed" : nil }
+            try client.expect("still here") { frame in frame.opcode == pongOpcode ? "pong-echoed" : nil }
         },
         Check("echo-close", suspects: [.closeNotAnswered]) { trial in
             let service = try trial.serve(server)
@@ -184,7 +181,7 @@ let webSocketEchoChecks: [Check] =
                 ),
                 (
                     say("a continuation of nothing", "没有可延续的延续帧"),
-                    wireFrame(continuation, hello, mask: trial.random.mask()), "lone-continuation-accepted"
+                    wireFrame(continuationOpcode, hello, mask: trial.random.mask()), "lone-continuation-accepted"
                 ),
             ]
             for (what, bytes, cause) in wrong {
@@ -252,10 +249,10 @@ let webSocketEchoChecks: [Check] =
             for round in 1...20 {
                 let text = trial.random.letters(Int.random(in: 0...2000, using: &trial.random))
                 try client.stream.send(
-                    client.frame(textOpcode, text) + client.frame(ping, [UInt8(round)])
+                    client.frame(textOpcode, text) + client.frame(pingOpcode, [UInt8(round)])
                         + client.frame(binaryOpcode, text))
                 try client.expect(textOpcode, text)
-                try client.expect(pong, [UInt8(round)])
+                try client.expect(pongOpcode, [UInt8(round)])
                 try client.expect(binaryOpcode, text)
             }
         },
@@ -321,165 +318,10 @@ let jsonEchoChecks: [Check] =
         },
         Check("json-ping-close", suspects: [.pingNotAnswered, .closeNotAnswered]) { trial in
             let client = try trial.serve(jsonServer).webSocket(trial)
-            try client.send(ping, [1, 2])
-            try client.expect(pong, [1, 2])
+            try client.send(pingOpcode, [1, 2])
+            try client.expect(pongOpcode, [1, 2])
             try client.send(closeOpcode, closePayload(1000))
             try client.expectClose([1000])
             try client.expectEnd()
         },
     ]
-
-/// A handshake, and then one message, always with the same mask: the same bytes each time.
-let oneMessage: Exchange = {
-    let text = Array("Hello, 世界".utf8)
-    var exchange = Exchange(question: wireFrame(textOpcode, text, mask: [0x37, 0xFA, 0x21, 0x3D])) { client in
-        try client.expect(wireFrame(textOpcode, text))
-    }
-    exchange.opening = Exchange.Opening(bytes: Request(key: sampleKey).bytes) { client in
-        try client.expectSwitching()
-    }
-    return exchange
-}()
-
-extension StreamPeer {
-    /// The server's 101, and not a byte more: for those who look at the frames behind it as bytes.
-    func expectSwitching() throws {
-        var head: [UInt8] = []
-        let expected = say("101 on \(name)", "\(name)收到 101")
-        let deadline = Deadline()
-        while !head.suffix(4).elementsEqual([13, 10, 13, 10]) {
-            // One at a time: what follows belongs to others.
-            switch try receive(1, until: deadline, expected: expected) {
-            case .bytes(let bytes): head += bytes
-            case .late:
-                throw Failure(
-                    expected: expected, got: head.isEmpty ? say("nothing", "什么也没有") : quoted(head, most: 300),
-                    cause: head.isEmpty ? nil : "head-without-end")
-            case .end, .broken:
-                throw Failure(
-                    expected: expected,
-                    got: say("the connection was closed", "连接被关闭")
-                        + (head.isEmpty ? "" : ": " + quoted(head, most: 300)))
-            }
-            if head.count > Lesson09.headLimit { break }
-        }
-        if let fault = faultOfAcceptance(head, key: sampleKey) {
-            throw Failure(
-                expected: expected + say(" with ", "，应有 ") + fault.text, got: quoted(head, most: 400),
-                cause: fault.cause)
-        }
-    }
-}
-
-extension Trial {
-    /// - Parameter answer: the same value, whatever the order and the blanks.
-    fileprivate func expectJSON(_ client: WebSocketPeer, _ question: String, _ answer: String) throws {
-        try client.send(question)
-        let sentence = say("\(question) is answered by \(answer)", "\(question) 得到回答 \(answer)")
-        let got = try client.nextText(sentence)
-        guard let value = JSONValue(got), let wanted = JSONValue(Array(answer.utf8)) else {
-            throw Failure(expected: sentence, got: quoted(got, most: 200), cause: "answer-is-no-json")
-        }
-        guard value != wanted else { return }
-        var cause: String?
-        if case .object(let members) = value, case .object(let right) = wanted {
-            if members["timestamp"] == nil || members["timestamp"] != right["timestamp"] { cause = "timestamp-changed" }
-            if members["data"] != right["data"] { cause = "data-changed" }
-        }
-        throw Failure(expected: sentence, got: quoted(got, most: 200), cause: cause)
-    }
-
-    fileprivate func expectJSONError(_ client: WebSocketPeer, _ question: String) throws {
-        let sentence = say(
-            "\(quoted(Array(question.utf8))) is answered by {\"type\": \"error\", …}",
-            "\(quoted(Array(question.utf8))) 得到回答 {\"type\": \"error\", …}")
-        let got = try client.nextText(sentence)
-        guard case .object(let members)? = JSONValue(got), members["type"] == .string("error"),
-            case .string? = members["message"]
-        else { throw Failure(expected: sentence, got: quoted(got, most: 200)) }
-    }
-}
-
-extension WebSocketPeer {
-    /// The next frame, a text, whatever it says.
-    fileprivate func nextText(_ sentence: String) throws -> [UInt8] {
-        switch try next(sentence) {
-        case .frame(let frame):
-            guard frame == .whole(textOpcode, frame.payload) else {
-                throw Failure(
-                    expected: sentence, got: frame.words,
-                    cause: frame.isMasked ? "server-masks" : frame.opcode == 2 ? "opcode-changed" : nil)
-            }
-            return frame.payload
-        case .end: throw Failure(expected: sentence, got: say("the connection was closed", "连接被关闭"))
-        case .broken(let code):
-            throw Failure(expected: sentence, got: say("the connection was broken: ", "连接断开：") + errorText(code))
-        case .late: throw Failure(expected: sentence, got: say("nothing", "什么也没有"))
-        }
-    }
-
-    /// The peer was told with `code` that it broke the protocol, and the connection ends.
-    ///
-    /// - Parameter accepted: the mistake of a server that takes it for a message.
-    fileprivate func expectFailed(_ code: UInt16, _ what: String, accepted cause: String) throws {
-        let wanted = ReceivedFrame.whole(closeOpcode, closePayload(code))
-        let sentence = what + say(": ", "：") + wanted.words + say(" on \(stream.name)", "（\(stream.name)）")
-        switch try next(sentence) {
-        case .frame(let frame):
-            let isClose = frame == .whole(closeOpcode, frame.payload) && frame.payload.count <= 125
-            guard isClose, frame.payload.starts(with: wanted.payload) else {
-                throw Failure(
-                    expected: sentence, got: frame.words,
-                    cause: frame.isMasked ? "server-masks" : isClose ? "close-code-of-another-error" : cause)
-            }
-        case .late: throw Failure(expected: sentence, got: say("nothing", "什么也没有"), cause: cause)
-        case .end:
-            throw Failure(
-                expected: sentence, got: say("the connection was closed without it", "连接被关闭，没有关闭帧"),
-                cause: "closed-without-close-frame")
-        case .broken(let error):
-            throw Failure(
-                expected: sentence, got: say("the connection was broken: ", "连接断开：") + errorText(error),
-                cause: error == ECONNRESET ? "closed-with-unread-bytes" : nil)
-        }
-        try expectEnd()
-    }
-}
-
-extension Failure {
-    /// What this check is about explains the failure, unless the frame itself tells another mistake.
-    fileprivate mutating func name(_ mistake: String) {
-        if cause == nil || cause == "good-frame-refused" { cause = mistake }
-    }
-}
-
-extension Cause {
-    /// A ping came, the next receive waits, and nothing was sent between them.
-    static let pingNotAnswered = Cause("ping-not-answered") { evidence in
-        evidence.timeline.silentAfter(Opcode.ping.rawValue)
-    }
-
-    static let closeNotAnswered = Cause("close-not-answered") { evidence in
-        evidence.timeline.silentAfter(Opcode.close.rawValue)
-    }
-
-    /// One byte came in, and an answer was made of it.
-    static let oneReceiveOneFrame = Cause("one-recv-one-frame") { evidence in
-        if evidence.ending?.signal != nil { return "" }
-        return evidence.timeline.calls.last { $0.isReceive && $0.result > 0 && $0.result < $0.length }.map { _ in "" }
-    }
-}
-
-extension Timeline {
-    fileprivate var receivedSoFar: Int {
-        calls.filter { $0.isReceive && $0.result > 0 }.reduce(0) { $0 + Int($1.result) }
-    }
-
-    /// The last receive that brought a frame with this opcode, if nothing was sent after it.
-    fileprivate func silentAfter(_ opcode: UInt8) -> String? {
-        guard let index = calls.lastIndex(where: { $0.isReceive && $0.result > 0 && $0.data.first == 0x80 | opcode })
-        else { return nil }
-        let isSilent = !calls[index...].contains { $0.isSend && $0.descriptor == calls[index].descriptor }
-        return isSilent ? calls[index].callText : nil
-    }
-}

@@ -1,0 +1,195 @@
+// Lesson 08: the file server in use: large files, slow and leaving clients, files that change, parts of files, other clients.
+import Course
+import Foundation
+import GraderKit
+import Sockets
+import Wire
+
+private let entry = "file-server"
+
+let fileServerChecks: [Check] =
+    fileAnswerChecks + [
+        Check("file-large", suspects: Cause.http) { trial in
+            let server = try trial.serveSite()
+            try server.expectHello()
+            let before = server.subject.peakMemory
+            let client = try server.connect()
+            try client.send("GET /large.bin HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            try client.expectLarge(trial)
+            try trial.expectMemory(
+                of: server, since: before, say("for a file of 64 MiB", "发送 64 MiB 的文件"), "whole-file-kept")
+            // And the connection goes on behind it.
+            try client.send(helloRequest)
+            try client.answer(to: "GET /hello.txt").expectBody(hello, "GET /hello.txt")
+        },
+        Check("file-slow-reader", suspects: Cause.http + [.blockedInSend]) { trial in
+            let server = try trial.serveSite()
+            try server.expectHello()
+            let before = server.subject.peakMemory
+            // They take a little, and then nothing for a while.
+            let slow = try (0..<4).map { _ in try server.connect(smallBuffers: true) }
+            for client in slow {
+                try client.send(String(repeating: "GET /large.bin HTTP/1.1\r\nHost: localhost\r\n\r\n", count: 100))
+                try client.answerHead(to: "GET /large.bin").expect(200, "GET /large.bin")
+            }
+            for _ in 0..<20 { try server.expectHello() }
+            try trial.expectMemory(
+                of: server, since: before, say("for four clients who do not take their 64 MiB", "四个客户端不取走各自的 64 MiB"),
+                "whole-file-kept")
+            // One of them goes on, and misses nothing.
+            var rest = HTTPAnswer()
+            rest.ending = .length(3 * pattern.count)
+            var seen: [UInt8] = []
+            try slow[2].takeBody(of: &rest, to: "GET /large.bin", until: Deadline(in: 30)) { seen += $0 }
+            let right = (0..<3).flatMap { _ in pattern }
+            if seen != right {
+                throw Failure(
+                    expected: say("the bytes of the file, in their order", "文件的字节，按顺序"),
+                    got: say("other bytes", "别的字节"), difference: byteDifference(expected: right, got: seen))
+            }
+        },
+        Check("file-deaf-closed", suspects: Cause.http) { trial in
+            let server = try trial.serveSite()
+            let deaf = try server.connect(smallBuffers: true)
+            try deaf.send("GET /large.bin HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            // Not to wait for something: this silence is what the server has to end.
+            poll(nil, 0, Int32(Lesson08.answerTimeout + 3000))
+            let count = try deaf.takeUntilEnd()
+            if count >= largeSize {
+                throw Failure(
+                    expected: say(
+                        "a client that takes nothing for 13 s is not waited for: 10 s are enough",
+                        "客户端 13 秒什么也不取：等 10 秒就够了，不再等它"),
+                    got: say("it could go on, and got everything", "它还能继续，而且取到了全部"), cause: "waits-for-deaf-client")
+            }
+            try server.expectHello()
+        },
+        Check("file-slow-head", suspects: Cause.http) { trial in
+            let server = try trial.serveSite()
+            // Slow, and in time.
+            let patient = try server.connect()
+            let request = Array(helloRequest.utf8)
+            try patient.send(Array(request.prefix(20)))
+            poll(nil, 0, 1000)
+            try patient.send(Array(request.dropFirst(20)))
+            try patient.answer(to: "GET /hello.txt").expect(200, "GET /hello.txt")
+            // A byte now and then, for ever: there is always something new, and never a request.
+            let lorises = try (0..<3).map { _ in try server.connect() }
+            try server.expectClosed(lorises, after: "GET / HTTP/1.1\r\nHost: a\r\n", trickling: "X: ")
+        },
+        Check("file-idle-closed", suspects: Cause.http) { trial in
+            let server = try trial.serveSite()
+            let silent = try server.connect()
+            let asked = try server.connect()
+            try asked.send(helloRequest)
+            try asked.answer(to: "GET /hello.txt").expect(200, "GET /hello.txt")
+            try server.expectClosed([silent, asked], after: "", trickling: "")
+        },
+        Check("file-leavers", suspects: [.connectionLeak, .clientEndedServer] + Cause.http) { trial in
+            let server = try trial.serveSite(descriptorLimit: 64)
+            for number in 0..<100 {
+                let client = try server.connect(smallBuffers: number % 2 == 0)
+                try client.send("GET /large.bin HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                try client.answerHead(to: "GET /large.bin").expect(200, "GET /large.bin")
+                client.reset()
+                if number % 10 == 9 { try server.expectHello() }
+            }
+            try server.expectHello()
+        },
+        Check("file-changes", suspects: Cause.http) { trial in
+            // The length was promised, and the file has become shorter: the connection ends, nothing is made up.
+            let server = try trial.serveSite()
+            let client = try server.connect(smallBuffers: true)
+            try client.send("GET /large.bin HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            let answer = try client.answerHead(to: "GET /large.bin")
+            try answer.expect(200, "GET /large.bin")
+            try check("truncate", truncate(trial.site + "/large.bin", 8 << 20))
+            let count = try client.takeUntilEnd()
+            if case .length = answer.ending, count >= largeSize {
+                throw Failure(
+                    expected: say("at most 8 MiB, and the end of the connection", "最多 8 MiB，然后连接结束"),
+                    got: byteCount(count),
+                    cause: "made-up-bytes")
+            }
+            try server.expectHello()
+        },
+        Check("file-bad-day", suspects: [.interruptedCall] + Cause.http) { trial in
+            let plan =
+                FaultPlan.most(100, each: .send) + .most(7, each: .receive) + .fail(.send, every: 3, with: EINTR)
+                + .fail(.receive, every: 4, with: EINTR)
+            let server = try trial.serveSite(plan: plan)
+            let client = try server.connect()
+            for _ in 0..<3 {
+                try client.send("GET /bytes.bin HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                let answer = try client.answer(to: "GET /bytes.bin")
+                try answer.expect(200, "GET /bytes.bin")
+                try answer.expectBody(try trial.siteBytes(), "GET /bytes.bin")
+            }
+        },
+        Check("file-not-modified", suspects: Cause.http) { trial in
+            let server = try trial.serveSite()
+            let first = try server.get("/hello.txt")
+            try first.expectDate("Last-Modified", "GET /hello.txt", near: siteTime, within: 1)
+            let date = first["Last-Modified"] ?? ""
+            for (since, status) in [
+                (date, 304), ("Sun, 06 Nov 1994 08:49:37 GMT", 200), ("Thu, 01 Jan 2037 00:00:00 GMT", 304),
+                ("nonsense", 200),
+            ] {
+                let request = "GET /hello.txt, If-Modified-Since: \(since)"
+                let client = try server.connect()
+                try client.send("GET /hello.txt HTTP/1.1\r\nHost: localhost\r\nIf-Modified-Since: \(since)\r\n\r\n")
+                let answer = try client.answer(to: request)
+                // A date in the future is not one (RFC 9110, 13.1.3 leaves it to the server whether it counts).
+                if since.contains("2037") {
+                    try answer.expect([200, 304], request)
+                } else {
+                    try answer.expect(status, request)
+                }
+                if answer.status == 304 {
+                    try client.send(helloRequest)
+                    try client.answer(to: "GET /hello.txt").expectBody(hello, "GET /hello.txt")
+                }
+            }
+        },
+        Check("file-range", suspects: Cause.http) { trial in
+            let server = try trial.serveSite()
+            let bytes = try trial.siteBytes()
+            let size = bytes.count
+            for (range, part) in [
+                ("0-0", 0..<1), ("10-19", 10..<20), ("\(size - 5)-", size - 5..<size), ("-7", size - 7..<size),
+                ("100-999999", 100..<size), ("0-", 0..<size), ("-999999", 0..<size),
+            ] {
+                let request = "GET /bytes.bin, Range: bytes=\(range)"
+                let answer = try server.ask(
+                    "GET /bytes.bin HTTP/1.1\r\nHost: localhost\r\nRange: bytes=\(range)\r\n\r\n")
+                try answer.expect(206, request)
+                let expected = "bytes \(part.lowerBound)-\(part.upperBound - 1)/\(size)"
+                guard answer["Content-Range"] == expected else {
+                    throw Failure(
+                        expected: say(
+                            "Content-Range: \(expected), for \(request)", "\(request)：Content-Range: \(expected)"),
+                        got: answer["Content-Range"] ?? say("none", "没有"))
+                }
+                try answer.expectBody(Array(bytes[part]), request)
+            }
+            for range in ["\(size)-", "999999-9999999", "-0"] {
+                let request = "GET /bytes.bin, Range: bytes=\(range)"
+                let answer = try server.ask(
+                    "GET /bytes.bin HTTP/1.1\r\nHost: localhost\r\nRange: bytes=\(range)\r\n\r\n")
+                try answer.expect(416, request)
+            }
+            // What is no range is not there (RFC 9110, 14.2).
+            for range in ["bytes=20-10", "bytes=a-b", "lines=1-2", "bytes=", "bytes"] {
+                let request = "GET /bytes.bin, Range: \(range)"
+                let answer = try server.ask("GET /bytes.bin HTTP/1.1\r\nHost: localhost\r\nRange: \(range)\r\n\r\n")
+                try answer.expect([200, 400, 416], request)
+                if answer.status == 200 { try answer.expectBody(bytes, request) }
+            }
+        },
+        Check("file-url-session", suspects: Cause.http) { trial in try trial.askWithURLSession(try trial.serveSite()) },
+        Check("file-curl", suspects: Cause.http) { trial in try trial.askWithCurl(try trial.serveSite()) },
+    ]
+    + concurrentServerChecks(entry, prefix: "file", exchange: helloExchange, clients: 100, suspects: Cause.http)
+    .map { $0.after { try $0.makeSite(in: $0.folder) } }
+    + streamServerChecks(entry, prefix: "file", exchange: helloExchange, suspects: Cause.http)
+    .map { $0.after { try $0.makeSite(in: $0.folder) } }
