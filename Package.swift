@@ -14,6 +14,13 @@ let lessons = [
     "07-epoll",
     "08-http",
     "09-websocket",
+    "10-options",
+    "11-errors",
+    "12-concurrency",
+    "13-throughput",
+    "14-chat-room",
+    "15-unix-and-raw",
+    "16-production",
 ]
 
 func number(_ slug: String) -> String { String(slug.prefix(2)) }

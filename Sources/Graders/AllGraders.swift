@@ -11,6 +11,13 @@ public let allGraders: [LessonGrader] = [
     lesson07,
     lesson08,
     lesson09,
+    lesson10,
+    lesson11,
+    lesson12,
+    lesson13,
+    lesson14,
+    lesson15,
+    lesson16,
 ]
 
 public func grader(of slug: String) -> LessonGrader? { allGraders.first { $0.slug == slug } }

@@ -1,0 +1,7 @@
+import Course
+
+/// The reference implementation, which the graders are proved against and demos run.
+public var reference: Lesson11 {
+    Lesson11(
+        reverseBytes: reverseBytes)
+}
