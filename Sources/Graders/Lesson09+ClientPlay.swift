@@ -47,12 +47,13 @@ struct ClientPlay {
     ) throws -> FramePeer {
         if !alreadyRead { _ = try stream.receiveHead(say("a request", "一个请求")) }
         let answer = acceptingAnswer(to: key)
+        // What the process received for connections before this one does not count.
+        let before = call.subject.timeline.receivedCount
         try send(answer, stream)
         if !atOnce {
             let sentence = say("the client receives the answer", "客户端收下应答")
-            let received = try call.subject.waitForTimeline { timeline -> Bool? in
-                let count = timeline.calls.filter(\.isReceive).reduce(0) { $0 + max(0, Int($1.result)) }
-                return count >= answer.count ? true : nil
+            let received = try call.subject.waitForTimeline {
+                $0.receivedCount >= before + answer.count ? true : nil
             }
             guard received != nil else { throw Failure(expected: sentence, got: say("it does not", "没有收下")) }
         }

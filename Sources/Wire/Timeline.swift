@@ -74,7 +74,7 @@ public struct Timeline: Sendable {
     private mutating func noteFruitless(_ call: Call) {
         let again = call.isWait && justWaited.contains(call.thread)
         if call.isWait { justWaited.insert(call.thread) } else { justWaited.remove(call.thread) }
-        let nothing = call.failed || again || call.result == 0 && (call.isWait || call.isReceive)
+        let nothing = call.failed || again || call.result == 0 && (call.isWait || call.isReceive || call.isSend)
         if nothing && !call.perturbed { fruitless[call.name, default: 0] += 1 }
     }
 
