@@ -35,6 +35,63 @@ final class ProgressTests: XCTestCase {
         XCTAssertEqual(check.passed, Date(timeIntervalSince1970: 1))
     }
 
+    func testAMistakeThatStaysIsMetOnceAndOneThatComesBackAgain() throws {
+        var progress = CourseProgress()
+        let failed = try Fixtures.verdict("blocked")
+        var passed = failed
+        passed.status = .passed
+        passed.report = nil
+        var elsewhere = failed
+        elsewhere.check = "answers"
+        for verdict in [failed, failed, passed, failed, elsewhere] { progress.record(verdict, at: Date()) }
+        XCTAssertEqual(progress.causes.count, 1)
+        let met = try XCTUnwrap(progress.causes["blocked-in-recv"])
+        XCTAssertEqual(met.times, 3)
+        XCTAssertEqual([met.lesson, met.check], ["04-tcp", "answers"])
+    }
+
+    func testTimeAtWorkLeavesOutBreaks() throws {
+        var progress = CourseProgress()
+        let verdict = try Fixtures.verdict("passed")
+        for second in [0.0, 60, 61, 7200, 7260] {
+            progress.record(verdict, at: Date(timeIntervalSince1970: second))
+        }
+        XCTAssertEqual(progress.lessons["04-tcp"]?.seconds, 121)
+        XCTAssertEqual(progress.lessons["04-tcp"]?.runs, 5)
+    }
+
+    func testWhatWasMetOftenIsToBeReadAgain() throws {
+        let catalogue = try Fixtures.catalogue()
+        var progress = CourseProgress()
+        func lines() -> [String] {
+            ListText(catalogue: catalogue, workspace: Fixtures.workspace, progress: progress, width: 80).memories()
+                .map(\.plain)
+        }
+        XCTAssertEqual(lines(), [])
+        var failed = try Fixtures.verdict("blocked")
+        progress.record(failed, at: Date(timeIntervalSince1970: 0))
+        XCTAssertEqual(lines(), ["", "04  checks run: 1, time at work: 0 min"])
+        failed.check = "answers"
+        progress.record(failed, at: Date(timeIntervalSince1970: 120))
+        let text = lines().joined(separator: " ")
+        XCTAssert(text.contains("04  checks run: 2, time at work: 2 min"), text)
+        XCTAssert(text.contains("You have met blocked-in-recv 2 times"), text)
+        XCTAssert(text.contains("lab show 04#a-server"), text)
+    }
+
+    func testAFileOfAnOlderLabIsTaken() throws {
+        let workspace = try Fixtures.temporaryWorkspace(self)
+        let file = ProgressFile(workspace)
+        let old =
+            #"{"version": 1, "lessons": {"04-tcp": {"hints": {"answers": 2}, "solutionAsked": {}, "checks": {"#
+            + #""answers": {"status": "passed", "runs": 3, "last": "2023-11-14T22:13:20Z"}}}}}"#
+        try writeAtomically(Data(old.utf8), to: file.file)
+        let reading = file.read()
+        XCTAssertNil(reading.notice)
+        XCTAssertEqual(reading.progress.lessons["04-tcp"]?.runs, 3)
+        XCTAssertEqual(reading.progress.lessons["04-tcp"]?.hints["answers"], 2)
+    }
+
     func testHintsClimbALadder() {
         var progress = CourseProgress()
         XCTAssertEqual((1...4).map { _ in progress.nextHint("c", of: "04-tcp", count: 3) }, [1, 2, 3, 3])

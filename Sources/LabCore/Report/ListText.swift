@@ -100,6 +100,38 @@ public struct ListText: Sendable {
         return heading + lessons() + [StyledText()] + next()
     }
 
+    /// What `lab progress` knows besides points: runs and time of each lesson, and mistakes that came back.
+    public func memories() -> [StyledText] {
+        var lines: [StyledText] = []
+        for lesson in catalogue.lessons {
+            guard let own = progress.lessons[lesson.slug], own.runs > 0 else { continue }
+            let minutes = Int(own.seconds / 60)
+            lines.append(
+                StyledText(
+                    "\(lesson.number)  "
+                        + say(
+                            "checks run: \(own.runs), time at work: \(minutes) min",
+                            "检查运行了 \(own.runs) 次，用时 \(minutes) 分钟"), .quiet))
+        }
+        let often = progress.causes.filter { $0.value.times > 1 && catalogue.causes[$0.key] != nil }
+            .sorted { ($1.value.times, $0.key) < ($0.value.times, $1.key) }
+        for (id, met) in often.prefix(5) {
+            guard let cause = catalogue.causes[id] else { continue }
+            let lesson = catalogue.lesson(met.lesson)
+            let read = cause.read ?? lesson?.checks.first { $0.id == met.check }?.read
+            let text = say(
+                "You have met \(id) \(met.times) times (\(cause.title)).",
+                "你遇到过 \(met.times) 次 \(id)（\(cause.title)）。")
+            lines += StyledText(text).wrapped(to: width, hanging: 4)
+            guard let lesson, let read else { continue }
+            let (taught, anchor) = catalogue.place(read, in: lesson)
+            lines.append(
+                StyledText(say("    read again  ", "    再读一遍  "), .quiet)
+                    + StyledText("lab show \(taught.number)#\(anchor)", .code))
+        }
+        return lines.isEmpty ? [] : [StyledText()] + lines
+    }
+
     public func next() -> [StyledText] {
         guard let (lesson, exercise) = progress.current(in: catalogue) else {
             let text =

@@ -11,6 +11,8 @@ public struct CourseProgress: Codable, Equatable, Sendable {
     /// Where the student was last: `04-tcp/uppercase-server`.
     public var here: String?
     public var lessons: [String: LessonProgress] = [:]
+    /// The named mistakes that were met, by their ids.
+    public var causes: [String: CauseProgress] = [:]
 
     public struct LessonProgress: Codable, Equatable, Sendable {
         public var checks: [String: CheckProgress] = [:]
@@ -18,8 +20,21 @@ public struct CourseProgress: Codable, Equatable, Sendable {
         public var hints: [String: Int] = [:]
         /// How often the solution of an exercise was asked for before it passed.
         public var solutionAsked: [String: Int] = [:]
+        /// Seconds between one run and the next, without breaks.
+        public var seconds: Double = 0
 
         public init() {}
+
+        public init(from decoder: any Decoder) throws {
+            let values = try decoder.container(keyedBy: CodingKeys.self)
+            checks = try values.decode([String: CheckProgress].self, forKey: .checks)
+            hints = try values.decode([String: Int].self, forKey: .hints)
+            solutionAsked = try values.decode([String: Int].self, forKey: .solutionAsked)
+            seconds = try values.decodeIfPresent(Double.self, forKey: .seconds) ?? 0
+        }
+
+        /// How often any of its checks ran.
+        public var runs: Int { checks.values.reduce(0) { $0 + $1.runs } }
     }
 
     public struct CheckProgress: Codable, Equatable, Sendable {
@@ -31,9 +46,31 @@ public struct CourseProgress: Codable, Equatable, Sendable {
         public var last: Date
         /// When it passed for the first time.
         public var passed: Date?
+        /// The named mistake of the last run.
+        public var cause: String?
     }
 
+    public struct CauseProgress: Codable, Equatable, Sendable {
+        /// How often. A check that fails again and again for the same cause, until it passes or fails for another, has met
+        /// it once: a file is saved many times before it is right.
+        public var times: Int
+        /// The check that met it last: `04-tcp`, `two-clients`.
+        public var lesson: String
+        public var check: String
+    }
+
+    /// Whoever runs nothing for longer than this was away.
+    static let longestPause: Double = 15 * 60
+
     public init() {}
+
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        version = try values.decode(Int.self, forKey: .version)
+        here = try values.decodeIfPresent(String.self, forKey: .here)
+        lessons = try values.decode([String: LessonProgress].self, forKey: .lessons)
+        causes = try values.decodeIfPresent([String: CauseProgress].self, forKey: .causes) ?? [:]
+    }
 
     /// A check as it went last; nil if it never ran.
     public func status(_ check: String, of lesson: Catalogue.Lesson) -> Verdict.Status? {
@@ -65,10 +102,19 @@ public struct CourseProgress: Codable, Equatable, Sendable {
     public mutating func record(_ verdict: Verdict, at time: Date) {
         var lesson = lessons[verdict.lesson] ?? LessonProgress()
         let before = lesson.checks[verdict.check]
+        if let last = lesson.checks.values.map(\.last).max() {
+            let pause = time.timeIntervalSince(last)
+            if (0...CourseProgress.longestPause).contains(pause) { lesson.seconds += pause }
+        }
+        let cause = verdict.report?.cause
         lesson.checks[verdict.check] = CheckProgress(
             status: verdict.status, runs: (before?.runs ?? 0) + 1, last: time,
-            passed: before?.passed ?? (verdict.status == .passed ? time : nil))
+            passed: before?.passed ?? (verdict.status == .passed ? time : nil), cause: cause)
         lessons[verdict.lesson] = lesson
+        if let cause, cause != before?.cause {
+            causes[cause] = CauseProgress(
+                times: (causes[cause]?.times ?? 0) + 1, lesson: verdict.lesson, check: verdict.check)
+        }
     }
 
     /// - Returns: how many of the check's hints are to be shown now: one more than last time, at most `count`.
