@@ -2,6 +2,7 @@ import Course
 import Foundation
 import GraderKit
 import LabCore
+import Synchronization
 
 extension Command {
     static let mistakes = Command(
@@ -75,7 +76,18 @@ private struct MistakesCommand {
             try update(run, chosen, lessons, activity)
             return .success
         }
-        var all: [BankVerdict] = []
+        let known = Mutex<[BankVerdict]>([])
+        let console = invocation.console
+        let toldIfInterrupted = Interrupts.add {
+            let verdicts = known.withLock { $0 }
+            activity.end()
+            console.complain(
+                say(
+                    "interrupted: \(verdicts.count) programs were judged, \(verdicts.filter { !$0.isGood }.count) not as "
+                        + "they must be",
+                    "被中断：评了 \(verdicts.count) 个程序，其中 \(verdicts.filter { !$0.isGood }.count) 个结果不符"))
+        }
+        defer { Interrupts.remove(toldIfInterrupted) }
         for lesson in lessons {
             let programs = bank.programs.filter {
                 $0.lesson.slug == lesson.slug && (names.isEmpty || names.contains($0.name))
@@ -85,13 +97,14 @@ private struct MistakesCommand {
             var verdicts: [BankVerdict] = []
             try run.run(programs, of: lesson, stage: { activity.now($0) }) { program, verdict in
                 verdicts.append(verdict)
+                known.withLock { $0.append(verdict) }
                 activity.around { show(verdict, detailed: !names.isEmpty) }
             }
             let total = BankSummary(lesson.slug, verdicts, seconds: Date().timeIntervalSince(began))
             activity.around { show(total) }
-            all += verdicts
         }
         activity.end()
+        let all = known.withLock { $0 }
         if names.isEmpty { showGaps(all, lessons) }
         return all.allSatisfy(\.isGood) ? .success : .notPassed
     }
