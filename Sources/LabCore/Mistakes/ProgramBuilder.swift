@@ -143,7 +143,7 @@ struct ProgramBuilder: Sendable {
         let paths = all.keys.sorted().map { sources.appendingPathComponent($0).path }
         let compiled = try run(
             compile + ["-whole-module-optimization", "-suppress-warnings", "-c", "-o", object.path] + paths)
-        guard compiled.succeeded else { return .broken(compiled.output) }
+        guard compiled.succeeded else { return try broken(name, compiled) }
         let list = place.root.appendingPathComponent("objects")
         try writeAtomically(Data((objects + [object.path]).joined(separator: "\n").utf8), to: list)
         var words: [String] = []
@@ -156,10 +156,21 @@ struct ProgramBuilder: Sendable {
         // On a machine under heavy load the driver was seen to link without the libraries that the objects ask for
         // (swift-autolink-extract(1) came back with nothing). What does not link is tried a second time.
         if !linked.succeeded { linked = try run(words) }
-        guard linked.succeeded else { return .broken(linked.output) }
+        guard linked.succeeded else { return try broken(name, linked) }
         unlink(object.path)
         try writeAtomically(Data(key.utf8), to: stamp)
         return .built(program: program.path)
+    }
+
+    /// A compiler that a signal ended, Ctrl-C above all, says nothing of the program.
+    private func broken(_ name: String, _ result: Subprocess.Result) throws(CommandError) -> Outcome {
+        guard result.status < 128 else {
+            throw .failure(
+                say(
+                    "Building \(name): the compiler was ended by signal \(result.status - 128).",
+                    "编译 \(name)：编译器被信号 \(result.status - 128) 终止。"))
+        }
+        return .broken(result.output)
     }
 
     /// `place` and all in it will not be needed again.

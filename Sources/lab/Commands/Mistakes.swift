@@ -76,10 +76,14 @@ private struct MistakesCommand {
             try update(run, chosen, lessons, activity)
             return .success
         }
-        let known = Mutex<[BankVerdict]>([])
+        // Nil once it is interrupted: builds that are cut off then say nothing of their programs.
+        let known = Mutex<[BankVerdict]?>([])
         let console = invocation.console
         let toldIfInterrupted = Interrupts.add {
-            let verdicts = known.withLock { $0 }
+            let verdicts = known.withLock { known in
+                defer { known = nil }
+                return known ?? []
+            }
             activity.end()
             console.complain(
                 say(
@@ -97,14 +101,17 @@ private struct MistakesCommand {
             var verdicts: [BankVerdict] = []
             try run.run(programs, of: lesson, stage: { activity.now($0) }) { program, verdict in
                 verdicts.append(verdict)
-                known.withLock { $0.append(verdict) }
-                activity.around { show(verdict, detailed: !names.isEmpty) }
+                let counts = known.withLock { known in
+                    known?.append(verdict)
+                    return known != nil
+                }
+                if counts { activity.around { show(verdict, detailed: !names.isEmpty) } }
             }
             let total = BankSummary(lesson.slug, verdicts, seconds: Date().timeIntervalSince(began))
             activity.around { show(total) }
         }
         activity.end()
-        let all = known.withLock { $0 }
+        let all = known.withLock { $0 } ?? []
         if names.isEmpty { showGaps(all, lessons) }
         return all.allSatisfy(\.isGood) ? .success : .notPassed
     }
