@@ -14,7 +14,8 @@
    - the call moves bytes but not on a socket: files and terminals are left alone;
    - it would be cut short, and the socket's type keeps messages whole (a datagram is whole or nothing);
    - it would fail with EAGAIN, but would wait instead: the descriptor blocks;
-   - it would fail with EINTR, but cannot wait: there is nothing to interrupt. */
+   - it would fail with EINTR, but cannot wait: there is nothing to interrupt. (A wait for readiness with a timeout of 0 only
+     looks.) */
 #include "tap_internal.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -37,6 +38,8 @@ _Static_assert(TAP_CALL_COUNT <= 64, "a bit for each call");
 static const uint64_t receives = BIT(recv) | BIT(recvfrom) | BIT(recvmsg) | BIT(read) | BIT(readv);
 static const uint64_t sends = BIT(send) | BIT(sendto) | BIT(sendmsg) | BIT(write) | BIT(writev) | BIT(sendfile);
 static const uint64_t accepts = BIT(accept) | BIT(accept4);
+static const uint64_t waits_ready =
+    BIT(select) | BIT(pselect) | BIT(poll) | BIT(ppoll) | BIT(epoll_wait) | BIT(epoll_pwait);
 
 static uint64_t class_named(const char *name, size_t length) {
     const struct {
@@ -47,7 +50,7 @@ static uint64_t class_named(const char *name, size_t length) {
         {"send", sends},
         {"accept", accepts},
         {"connect", BIT(connect)},
-        {"wait-ready", BIT(select) | BIT(pselect) | BIT(poll) | BIT(ppoll) | BIT(epoll_wait) | BIT(epoll_pwait)},
+        {"wait-ready", waits_ready},
         {"wait-child", BIT(waitpid) | BIT(wait)},
         {"socket", BIT(socket)},
         {"fork", BIT(fork)},
@@ -137,6 +140,7 @@ static bool could_happen(const struct rule *rule, int descriptor, int flags) {
         if (rule->fault.error == EAGAIN && waits(descriptor, flags)) return false;
         if (rule->fault.error == EINTR && !waits(descriptor, flags)) return false;
     }
+    if (rule->calls == waits_ready && rule->fault.error == EINTR && (flags & MSG_DONTWAIT)) return false;
     return true;
 }
 

@@ -151,8 +151,18 @@ static void put(struct tap_record *record) {
     if (REAL(write)(pipe_descriptor, record, sizeof *record) != (ssize_t)sizeof *record) tap_count_dropped();
 }
 
+/* A wait for readiness whose timeout is 0: it looks, and does not wait. */
+static bool only_looks(const struct tap_record *record) {
+    switch (record->call) {
+    case TAP_select: case TAP_pselect: case TAP_poll: case TAP_ppoll: case TAP_epoll_wait: case TAP_epoll_pwait:
+        return record->argument[1] == 0;
+    default: return false;
+    }
+}
+
 void tap_enter(struct tap_span *span, int flags) {
     int saved = errno;
+    if (only_looks(&span->record)) flags |= MSG_DONTWAIT;
     span->fault = tap_plan_next(span->record.call, span->record.descriptor, flags);
     span->record.perturbed |= span->fault.error != 0 || span->fault.most < span->record.length || span->fault.also;
     span->record.phase = TAP_ENTERED;

@@ -251,7 +251,8 @@ private func repeated(_ arguments: [Value]) throws -> Value {
                     let connected = ready == 1 && code == 0 && send(other, "x", 1, MSG_NOSIGNAL) == 1
                     return .string(connected ? "interrupted, then connected" : "interrupted, then lost")
                 }
-            case "poll": result = Int(poll(nil, 0, 0))
+            case "poll": result = Int(poll(nil, 0, 1))
+            case "poll-now": result = Int(poll(nil, 0, 0))
             case "select": result = Int(select(0, nil, nil, nil, nil))
             case "fork":
                 let child = forkProcess()

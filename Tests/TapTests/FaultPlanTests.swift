@@ -82,6 +82,8 @@ final class FaultPlanTests: ProbeTestCase {
                 try results(call, plan: .fail(.waitReady, 1, through: 3, with: EINTR)),
                 [interrupted, interrupted, interrupted, 0], call)
         }
+        // With a timeout of 0 it only looks: there is nothing to interrupt.
+        XCTAssertEqual(try results("poll-now", plan: .fail(.waitReady, every: 1, with: EINTR)), [0, 0, 0, 0])
         XCTAssertEqual(
             try results("waitpid", plan: .fail(.waitChild, 1, through: 3, with: EINTR)),
             [interrupted, interrupted, interrupted, 1])
