@@ -4,4 +4,7 @@ import LessonHost
 
 LessonHost.run(
     Lesson11(
-        reverseBytes: reverseBytes))
+        classify: classify,
+        connectWithRetry: connectWithRetry,
+        sendWithRetry: sendWithRetry,
+        receiveWithTimeout: receiveWithTimeout))

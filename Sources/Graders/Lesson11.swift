@@ -4,4 +4,4 @@ import GraderKit
 
 let lesson11 = LessonGrader(
     slug: Lesson11.slug,
-    checks: lesson11ReverseBytes)
+    checks: lesson11Classify + lesson11Connect + lesson11Send + lesson11Receive)

@@ -52,6 +52,7 @@ public struct Demo: Sendable {
         .tcpFork, .handshake, .sticky, .framing, .fileTransfer, .selectEcho, .nonblockingConnect,
         .duplexChat, .epollEcho, .epollEdge, .epollIdle, .epollWhy,
         .httpServer, .httpClient, .httpSelect, .wsEcho, .wsClient, .wsChat,
+        .robustClient,
     ]
 
     /// - Throws: a usage error that suggests the nearest name.

@@ -98,6 +98,14 @@ public struct DemoProgram: LessonContract {
                 try check("close", close(sockets.connection))
                 return .none
             },
+            // A close that tells the other side that something is lost (SO_LINGER with time 0, socket(7)).
+            .function("reset") { _ in
+                var now = linger(l_onoff: 1, l_linger: 0)
+                let size = socklen_t(MemoryLayout<linger>.size)
+                try check("setsockopt", setsockopt(sockets.connection, SOL_SOCKET, SO_LINGER, &now, size))
+                try check("close", close(sockets.connection))
+                return .none
+            },
             .function("close-listener") { _ in
                 try check("close", close(sockets.listener))
                 return .none

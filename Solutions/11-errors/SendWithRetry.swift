@@ -1,0 +1,34 @@
+import Course
+import Sockets
+
+func sendWithRetry(_ socket: Int32, _ bytes: [UInt8], timeout: Milliseconds) throws {
+    let deadline = Deadline(in: timeout)
+    var sent = 0
+    while sent < bytes.count {
+        // MSG_DONTWAIT asks this call not to wait, whatever the socket is: a blocking send knows no deadline. MSG_NOSIGNAL: a
+        // peer that has gone is an error of this call, not the end of the process.
+        let count = bytes[sent...].withUnsafeBytes {
+            send(socket, $0.baseAddress, $0.count, MSG_DONTWAIT | MSG_NOSIGNAL)
+        }
+        if count >= 0 {
+            sent += count
+            continue
+        }
+        let code = errno
+        switch classify(code: code, isConnected: true) {
+        case .callAgain: continue
+        case .waitUntilReady: try waitForRoom(socket, sent: sent, before: deadline)
+        // Not to be sent again over another connection by us: only the caller knows whether the peer may get it twice.
+        default: throw SendError.failed(sent: sent, code: code)
+        }
+    }
+}
+
+/// A sleep would be too long when there is room at once, and too short when there is none: the kernel knows which.
+private func waitForRoom(_ socket: Int32, sent: Int, before deadline: Deadline) throws {
+    switch waitUntilReady(socket, for: Int32(POLLOUT), before: deadline) {
+    case .ready: return
+    case .late: throw SendError.timedOut(sent: sent)
+    case .failed(let code): throw SendError.failed(sent: sent, code: code)
+    }
+}

@@ -1,0 +1,83 @@
+// Mistakes of lesson 11, as the tap shows them.
+import Course
+import GraderKit
+import Sockets
+import Wire
+
+extension Cause {
+    // MARK: Connecting
+
+    /// One attempt, and the error of it.
+    static let gaveUpAtOnce = Cause("gave-up-at-once") { evidence in
+        let timeline = evidence.timeline
+        let failed = timeline.calls.last {
+            ($0.name == "connect" || $0.name == "socket") && $0.failed && $0.error != EINPROGRESS && $0.error != EINTR
+        }
+        guard let failed, timeline.sleeps.isEmpty || failed.perturbed else { return nil }
+        return "\(failed.callText) = -1 \(errorName(failed.error))"
+    }
+
+    /// The name has several addresses, and the first was the only one that was tried, or tried again.
+    static let onlyTheFirstAddress = Cause("first-address-only") { evidence in
+        let tried = evidence.timeline.calls("connect").compactMap(\.given)
+        guard let first = tried.first, Set(tried).count == 1 else { return nil }
+        return say("it only tried \(first)", "只试了 \(first)")
+    }
+
+    static let neverResolved = Cause("never-resolved") { $0.timeline.count("getaddrinfo") == 0 }
+
+    static let temporaryNameErrorFinal = Cause("temporary-name-error-final") { evidence in
+        let asked = evidence.timeline.count("getaddrinfo")
+        return (1...2).contains(asked) ? say("it asked \(asked) times", "查了 \(asked) 次") : nil
+    }
+
+    /// The handshake went on; a second connect meets the first.
+    static let connectedAgainAfterInterrupt = Cause("connected-again-after-eintr") { evidence in
+        let calls = evidence.timeline.calls("connect")
+        guard let index = calls.firstIndex(where: { $0.failed && $0.error == EINTR }), index + 1 < calls.count else {
+            return nil
+        }
+        let again = calls[index + 1]
+        return again.failed ? "\(again.callText) = -1 \(errorName(again.error))" : again.callText
+    }
+
+    /// Nobody answers, and it waits on: the deadline is nobody's.
+    static let waitsWithoutDeadline = Cause("no-deadline") { evidence in
+        if let wait = evidence.timeline.blocked.last(where: { $0.isWait || $0.isReceive || $0.isSend }) {
+            return wait.callText
+        }
+        return evidence.timeline.count("connect") > 3 ? "" : nil
+    }
+
+    static let sleepsPastTheDeadline = Cause("sleeps-past-the-deadline") { evidence in
+        evidence.timeline.sleeps.last?.callText
+    }
+
+    /// Sockets that did not connect, and are still open.
+    static let descriptorsLeft = Cause("connection-leak") { evidence in
+        evidence.timeline.calls("socket").first { $0.error == EMFILE }.map { "\($0.callText) = -1 EMFILE" }
+    }
+
+    // MARK: Sending and receiving
+
+    /// The socket is not ready, and that was taken for the end.
+    static let notReadyIsFailure = Cause("not-ready-is-failure") { evidence in
+        let calls = evidence.timeline.calls
+        guard let index = calls.lastIndex(where: { ($0.isSend || $0.isReceive) && $0.error == EAGAIN }),
+            !calls[index...].contains(where: { $0.waitsForSocket || $0.sleepMilliseconds != nil })
+        else { return nil }
+        return "\(calls[index].callText) = -1 EAGAIN"
+    }
+
+    /// A time limit for each wait, and none for all of them: whatever comes in between begins it anew.
+    static let deadlineBegunAnew = Cause("deadline-begun-anew") { evidence in
+        let waits = evidence.timeline.calls.filter { $0.waitsForSocket && $0.arguments.1 > 0 }
+        guard waits.count > 2, waits[waits.count - 1].arguments.1 >= waits[0].arguments.1 else { return nil }
+        return waits[waits.count - 1].callText
+    }
+
+    /// A call that may block as long as it likes.
+    static let blockedForEver = Cause("blocked-without-limit") { evidence in
+        evidence.timeline.blocked.last { $0.isSend || $0.isReceive || $0.isWait && $0.arguments.1 < 0 }?.callText
+    }
+}

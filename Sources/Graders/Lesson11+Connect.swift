@@ -1,0 +1,308 @@
+// Checks of exercise 11 connect-with-retry. lesson.json describes each under the same id.
+import Course
+import GraderKit
+import Sockets
+import Wire
+
+let lesson11Connect: [Check] =
+    connecting + tryingAgain + [
+        Check("connect-black-hole", suspects: [.blockingConnect, .begunTakenForFailed]) { trial in
+            let full = try trial.fullListener()
+            let policy = RetryPolicy(attempts: 3, firstWait: 4, longestWait: 8, connectTimeout: 200, timeout: 60_000)
+            let call = try trial.beginRetry(full.address, policy)
+            try trial.expect(call, throws: ETIMEDOUT)
+            let count = call.subject.timeline.count("connect")
+            try trial.expect(count, equals: 3, say("how often it connects", "connect 的次数"), cause: miscounted(count))
+        },
+        Check("connect-deadline", suspects: [.blockingConnect, .begunTakenForFailed, .waitsWithoutDeadline]) { trial in
+            let full = try trial.fullListener()
+            let policy = RetryPolicy(
+                attempts: 1000, firstWait: 4, longestWait: 8, connectTimeout: 60_000, timeout: 400)
+            try trial.expect(trial.beginRetry(full.address, policy), throws: ETIMEDOUT)
+        },
+        Check("connect-wait-deadline", suspects: [.sleepsPastTheDeadline]) { trial in
+            let nobody = try trial.boundStream()
+            let policy = RetryPolicy(
+                attempts: 5, firstWait: 120_000, longestWait: 120_000, connectTimeout: 5000, timeout: 1500)
+            let call = try trial.beginRetry(nobody.address, policy)
+            // A wait that is cut short leaves no time for the attempt after it.
+            try trial.expect(call, throwsOneOf: [ECONNREFUSED, ETIMEDOUT])
+            let longest = call.subject.timeline.sleeps.compactMap(\.sleepMilliseconds).max() ?? 0
+            guard longest <= policy.timeout else {
+                throw Failure(
+                    expected: say("no wait goes past the deadline", "没有一次等待越过截止时刻"),
+                    got: say(
+                        "it slept for \(longest) ms of \(policy.timeout)", "总共 \(policy.timeout) ms，却睡了 \(longest) ms"),
+                    cause: "sleeps-past-the-deadline")
+            }
+        },
+        Check("connect-fresh-socket") { trial in
+            let nobody = try trial.boundStream()
+            let call = try trial.beginRetry(nobody.address, .quick(attempts: 4))
+            try trial.expect(call, throws: ECONNREFUSED)
+            let calls = call.subject.timeline.calls
+            var used: Set<Int32> = []
+            for made in calls where made.process == calls[0].process {
+                if made.name == "close" { used.remove(made.descriptor) }
+                guard made.name == "connect", !used.insert(made.descriptor).inserted else { continue }
+                throw Failure(
+                    expected: say("a socket of its own for each attempt", "每次尝试都用新的套接字"),
+                    got: say("connect on descriptor \(made.descriptor) again", "对描述符 \(made.descriptor) 再次 connect"),
+                    cause: "same-socket-again")
+            }
+        },
+        Check("connect-leaves-nothing", suspects: [.connectionLeak, .descriptorsLeft]) { trial in
+            let nobody = try trial.boundStream()
+            let process = try trial.launch(descriptorLimit: 32)
+            for _ in 0..<20 {
+                try trial.expect(
+                    trial.beginRetry(nobody.address, .quick(attempts: 3), in: process), throws: ECONNREFUSED)
+            }
+        },
+    ]
+
+// MARK: - Getting there
+
+private let connecting: [Check] = [
+    Check("connect-connects", suspects: [.begunTakenForFailed]) { trial in
+        let listener = try trial.listen()
+        let call = try trial.beginRetry(listener.address, .quick(attempts: 3))
+        _ = try listener.accept(from: call)
+        try trial.expectConnected(call, to: listener.address)
+        let timeline = call.subject.timeline
+        guard timeline.count("connect") == 1, timeline.sleeps.isEmpty else {
+            throw Failure(
+                expected: say("one connect, and no wait", "一次 connect，没有等待"),
+                got: say(
+                    "\(timeline.count("connect")) connects, \(timeline.sleeps.count) waits",
+                    "connect \(timeline.count("connect")) 次，等待 \(timeline.sleeps.count) 次"),
+                cause: timeline.sleeps.isEmpty ? "connects-again" : "waits-before-the-first")
+        }
+    },
+    Check("connect-blocking-again", suspects: [.begunTakenForFailed]) { trial in
+        let listener = try trial.listen()
+        let call = try trial.beginRetry(listener.address, .quick(attempts: 3))
+        _ = try listener.accept(from: call)
+        guard case .list(let facts) = try call.value() else { throw LabError("a list was expected") }
+        guard facts[0] == .bool(true) else {
+            throw Failure(
+                expected: say("a descriptor that blocks", "返回的描述符是阻塞的"),
+                got: say("O_NONBLOCK is still set", "O_NONBLOCK 仍然设置着"), cause: "left-non-blocking")
+        }
+    },
+    Check("connect-comes-late", suspects: [.gaveUpAtOnce, .begunTakenForFailed]) { trial in
+        let late = try LateListener()
+        let policy = RetryPolicy(attempts: 500, firstWait: 4, longestWait: 20, connectTimeout: 5000, timeout: 60_000)
+        let call = try trial.beginRetry(late.address, policy)
+        _ = try call.subject.waitForTimeline { $0.calls("connect").first { $0.returned != nil } }
+        trial.note(say("now somebody listens on \(late.address)", "现在开始在 \(late.address) 监听"))
+        try late.open()
+        try trial.expectConnected(call, to: late.address)
+    },
+    Check("connect-next-address", suspects: [.onlyTheFirstAddress, .neverResolved, .begunTakenForFailed]) { trial in
+        let listener = try trial.listen()
+        // The first address of the name refuses; the listener is at a later one.
+        let call = try trial.beginRetry(
+            host: "localhost", port: listener.address.port, .quick(attempts: 3),
+            plan: .resolves(also: "127.0.0.9"))
+        try trial.expectConnected(call, to: listener.address)
+        let waits = call.subject.timeline.sleeps.count
+        try trial.expect(
+            waits, equals: 0, say("how often it waits before it tries the next address", "尝试下一个地址之前等待的次数"),
+            cause: "first-address-only")
+    },
+    Check("connect-eintr", suspects: [.connectedAgainAfterInterrupt, .begunTakenForFailed]) { trial in
+        let listener = try trial.listen()
+        let plan =
+            FaultPlan.fail(.connect, 1, with: EINTR) + .fail(.waitReady, 1, through: 3, with: EINTR)
+        let call = try trial.beginRetry(listener.address, .quick(attempts: 5), plan: plan)
+        try trial.expectConnected(call, to: listener.address)
+        let count = call.subject.timeline.count("connect")
+        try trial.expect(
+            count, equals: 1, say("how often it connects", "connect 的次数"), cause: "connected-again-after-eintr")
+    },
+]
+
+// MARK: - Again, or not
+
+private let tryingAgain: [Check] = [
+    Check("connect-attempts", suspects: [.gaveUpAtOnce, .begunTakenForFailed]) { trial in
+        let nobody = try trial.boundStream()
+        // So many that doubling alone would pass the largest Int.
+        let policy = RetryPolicy(attempts: 70, firstWait: 2, longestWait: 4, connectTimeout: 5000, timeout: 60_000)
+        let call = try trial.beginRetry(nobody.address, policy)
+        try trial.expect(call, throws: ECONNREFUSED)
+        let timeline = call.subject.timeline
+        let count = timeline.count("connect")
+        try trial.expect(count, equals: 70, say("how often it connects", "connect 的次数"), cause: miscounted(count))
+        let waits = timeline.sleeps.count
+        try trial.expect(
+            waits, equals: 69, say("how often it waits", "等待的次数"),
+            cause: waits < 69 ? "no-wait-between" : "waits-after-the-last")
+    },
+    Check("connect-back-off", suspects: [.gaveUpAtOnce, .begunTakenForFailed]) { trial in
+        let (waits, policy) = try trial.waitsWhenRefused()
+        let longest = (0..<7).map { min(policy.firstWait << $0, policy.longestWait) }
+        let expected = say(
+            "waits of \(longest.map { "\($0 / 2)–\($0)" }.joined(separator: ", ")) ms",
+            "依次等待 \(longest.map { "\($0 / 2)–\($0)" }.joined(separator: "、")) ms")
+        func fail(_ cause: String) -> Failure {
+            Failure(
+                expected: expected,
+                got: waits.isEmpty ? say("no wait", "没有等待") : waits.map(String.init).joined(separator: ", ") + " ms",
+                cause: cause)
+        }
+        guard waits.count >= longest.count else { throw fail("no-wait-between") }
+        for (wait, longest) in zip(waits, longest) where !(longest / 2...longest).contains(wait) {
+            if wait > policy.longestWait { throw fail("wait-over-the-cap") }
+            if wait > longest { throw fail("wait-too-long") }
+            throw fail(waits.max()! <= policy.firstWait ? "wait-does-not-grow" : "wait-too-short")
+        }
+        guard waits.count == longest.count else { throw fail("waits-after-the-last") }
+    },
+    Check("connect-jitter", suspects: [.gaveUpAtOnce, .begunTakenForFailed]) { trial in
+        let first = try trial.waitsWhenRefused().waits
+        let second = try trial.waitsWhenRefused().waits
+        guard first == second else { return }
+        let text = first.map(String.init).joined(separator: ", ")
+        throw Failure(
+            expected: say("two runs that wait for different times", "两次运行的等待时间不同"),
+            got: first.isEmpty ? say("no wait at all", "都没有等待") : say("both: \(text) ms", "两次都是：\(text) ms"),
+            cause: first.isEmpty ? "no-wait-between" : "no-jitter")
+    },
+    Check("connect-worth-retrying", suspects: [.gaveUpAtOnce, .begunTakenForFailed]) { trial in
+        let listener = try trial.listen()
+        let codes = [ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, ECONNRESET, ENETDOWN, ENOBUFS]
+        let plan = codes.indices.reduce(FaultPlan.none) { $0 + .fail(.connect, $1 + 1, with: codes[$1]) }
+        let call = try trial.beginRetry(listener.address, .quick(attempts: codes.count + 1), plan: plan)
+        try trial.expectConnected(call, to: listener.address)
+    },
+    Check("connect-no-descriptor", suspects: [.gaveUpAtOnce, .begunTakenForFailed]) { trial in
+        let listener = try trial.listen()
+        let plan = FaultPlan.fail(.socket, 1, with: EMFILE) + .fail(.socket, 2, with: ENFILE)
+        let call = try trial.beginRetry(listener.address, .quick(attempts: 5), plan: plan)
+        try trial.expectConnected(call, to: listener.address)
+        let waits = call.subject.timeline.sleeps.count
+        try trial.expect(waits, equals: 2, say("how often it waits", "等待的次数"), cause: "no-wait-between")
+    },
+    Check("connect-in-vain") { trial in
+        let listener = try trial.listen()
+        let codes = [EACCES, EPERM, EADDRNOTAVAIL, EAFNOSUPPORT, EINVAL, EPROTOTYPE]
+        let plan = codes.indices.reduce(FaultPlan.none) { $0 + .fail(.connect, $1 + 1, with: codes[$1]) }
+        let process = try trial.launch(plan: plan)
+        for (index, code) in codes.enumerated() {
+            let call = try trial.beginRetry(listener.address, .quick(attempts: 5), in: process)
+            let outcome = try call.outcome()
+            let timeline = process.timeline
+            if timeline.count("connect") == index + 1, timeline.sleeps.isEmpty,
+                case .threw("SocketError", _, code, _) = outcome
+            {
+                continue
+            }
+            let again = timeline.count("connect") > index + 1 || !timeline.sleeps.isEmpty
+            throw Failure(
+                expected: say(
+                    "\(errorName(code)) is thrown at once, without another attempt", "\(errorName(code)) 立即抛出，不再尝试"),
+                got: again ? say("it tried again", "又尝试了") : outcome.text, cause: again ? "retried-in-vain" : nil)
+        }
+    },
+    Check("connect-unknown-name", suspects: [.neverResolved]) { trial in
+        let plan = FaultPlan.fail(.resolve, 1, through: 100, with: EAI_NONAME)
+        let call = try trial.beginRetry(host: "localhost", port: 9, .quick(attempts: 5), plan: plan)
+        let outcome = try call.outcome()
+        let timeline = call.subject.timeline
+        let asked = timeline.count("getaddrinfo")
+        if asked == 1, timeline.sleeps.isEmpty, case .threw("ResolveError", _, EAI_NONAME, _) = outcome { return }
+        let again = asked > 1 || !timeline.sleeps.isEmpty
+        throw Failure(
+            expected: say(
+                "ResolveError EAI_NONAME is thrown at once, and the name is looked up once",
+                "立即抛出 ResolveError EAI_NONAME，名字只查一次"),
+            got: again ? say("it asked \(asked) times", "查了 \(asked) 次") : outcome.text,
+            cause: again ? "name-error-retried" : asked == 1 ? "name-error-lost" : nil)
+    },
+    Check("connect-name-later", suspects: [.neverResolved, .temporaryNameErrorFinal]) { trial in
+        let listener = try trial.listen()
+        let plan = FaultPlan.fail(.resolve, 1, through: 2, with: EAI_AGAIN)
+        let call = try trial.beginRetry(
+            host: "localhost", port: listener.address.port, .quick(attempts: 5), plan: plan)
+        try trial.expectConnected(call, to: listener.address)
+        let waits = call.subject.timeline.sleeps.count
+        guard waits >= 2 else {
+            throw Failure(
+                expected: say("it waits before it asks again", "再问之前先等待"), got: say("\(waits) waits", "等待 \(waits) 次"),
+                cause: call.subject.timeline.count("getaddrinfo") == 0 ? "never-resolved" : "no-wait-between")
+        }
+    },
+]
+
+/// What it means to connect so often.
+private func miscounted(_ count: Int) -> String { count == 1 ? "gave-up-at-once" : "attempts-miscounted" }
+
+extension RetryPolicy {
+    /// Short waits, and time enough for everything.
+    fileprivate static func quick(attempts: Int) -> RetryPolicy {
+        RetryPolicy(attempts: attempts, firstWait: 4, longestWait: 16, connectTimeout: 5000, timeout: 60_000)
+    }
+}
+
+extension Trial {
+    fileprivate func beginRetry(
+        _ address: SocketAddress, _ policy: RetryPolicy, plan: FaultPlan = FaultPlan(), in process: Subject? = nil
+    ) throws -> PendingCall {
+        try beginRetry(host: address.host, port: address.port, policy, plan: plan, in: process)
+    }
+
+    fileprivate func beginRetry(
+        host: String, port: UInt16, _ policy: RetryPolicy, plan: FaultPlan = FaultPlan(), in process: Subject? = nil
+    ) throws -> PendingCall {
+        let numbers = [
+            policy.attempts, policy.firstWait, policy.longestWait, policy.connectTimeout, policy.timeout,
+        ]
+        return try begin(
+            "connect-with-retry", [.string(host), .int(Int(port))] + numbers.map { .int($0) }, plan: plan, in: process)
+    }
+
+    fileprivate func expectConnected(_ call: PendingCall, to address: SocketAddress) throws {
+        let value = try call.value(
+            expecting: say("it connects to \(address)", "连上 \(address)"))
+        guard case .list(let facts) = value, facts.count == 2 else { throw LabError("unexpected \(value)") }
+        try expect(
+            facts[1], equals: .string(address.description), say("the peer of the descriptor", "描述符的对端"),
+            cause: facts[1] == .none ? "so-error-not-asked" : nil)
+    }
+
+    fileprivate func expect(_ call: PendingCall, throwsOneOf codes: [Int32]) throws {
+        let outcome = try call.outcome()
+        if case .threw("SocketError", _, let code, _) = outcome, codes.contains(code) { return }
+        let names = codes.map(errorName).joined(separator: say(" or ", " 或 "))
+        throw Failure(expected: say("it throws SocketError \(names)", "抛出 SocketError \(names)"), got: outcome.text)
+    }
+
+    /// How long it waits between eight attempts that are all refused, in ms.
+    fileprivate func waitsWhenRefused() throws -> (waits: [Int], policy: RetryPolicy) {
+        let nobody = try boundStream()
+        let policy = RetryPolicy(attempts: 8, firstWait: 20, longestWait: 150, connectTimeout: 5000, timeout: 60_000)
+        let call = try beginRetry(nobody.address, policy)
+        try expect(call, throws: ECONNREFUSED)
+        return (call.subject.timeline.sleeps.compactMap(\.sleepMilliseconds), policy)
+    }
+}
+
+/// Bound from the beginning, so that the port is ours; it listens later.
+private final class LateListener {
+    let address: SocketAddress
+    private let descriptor: Int32
+
+    init() throws {
+        let descriptor = try closeOnExecSocket(AF_INET, SOCK_STREAM)
+        self.descriptor = descriptor
+        let any = try SocketAddress(host: "127.0.0.1", port: 0)
+        try check("bind", any.withSockaddr { bind(descriptor, $0, $1) })
+        address = try SocketAddress.local(of: descriptor)
+    }
+
+    func open() throws { try check("listen", listen(descriptor, 128)) }
+
+    deinit { close(descriptor) }
+}

@@ -1,0 +1,172 @@
+// Checks of exercise 11 send-with-retry. lesson.json describes each under the same id.
+import Course
+import GraderKit
+import Sockets
+import Wire
+
+let lesson11Send: [Check] = [
+    Check("send-whole", suspects: [.notReadyIsFailure, .shortSend]) { trial in
+        let listener = try trial.listen(smallBuffers: true)
+        let message = trial.random.letters(512 << 10)
+        let (call, peer) = try trial.beginSend(message, to: listener)
+        try peer.expect(message)
+        _ = try call.value()
+    },
+    Check("send-short", suspects: [.sentAgainFromTheStart, .shortSend]) { trial in
+        let listener = try trial.listen()
+        let message = trial.random.letters(1000)
+        let (call, peer) = try trial.beginSend(message, to: listener, plan: .most(3, each: .send))
+        try peer.expect(message)
+        _ = try call.value()
+        call.subject.stop()
+        try peer.expectEnd()
+    },
+    Check("send-eintr", suspects: [.interruptedCall]) { trial in
+        let listener = try trial.listen(smallBuffers: true)
+        let message = trial.random.letters(512 << 10)
+        let plan =
+            FaultPlan.fail(.send, 1, through: 3, with: EINTR) + .fail(.waitReady, 1, through: 3, with: EINTR)
+        let (call, peer) = try trial.beginSend(message, to: listener, plan: plan)
+        try peer.expect(message)
+        _ = try call.value()
+    },
+    Check("send-waits", suspects: [.notReadyIsFailure]) { trial in
+        let listener = try trial.listen(smallBuffers: true)
+        let lent = try LentSocket(to: listener, blocks: false)
+        let message = trial.random.letters(512 << 10)
+        let call = try trial.begin(
+            "send-with-retry", [lent.argument, .bytes(message), .int(60_000)], plan: FaultPlan())
+        let peer = try listener.accept(from: call)
+        try call.expectWaiting(after: \.isSend, for: say("writable", "可写"))
+        try peer.expect(message)
+        _ = try call.value()
+    },
+    Check("send-broken") { trial in
+        let listener = try trial.listen(smallBuffers: true)
+        let message = trial.random.letters(512 << 10)
+        let (call, peer) = try trial.beginSend(message, to: listener)
+        // A reset behind the end of the stream: send fails with EPIPE, and not with ECONNRESET first.
+        _ = try call.subject.waitForTimeline { $0.calls.first(where: \.isSend) }
+        peer.halfClose()
+        peer.reset()
+        try call.expectStopped([EPIPE, ECONNRESET])
+    },
+    Check("send-counts") { trial in
+        for (code, calls) in [(EPIPE, 4), (ECONNRESET, 1), (ETIMEDOUT, 3)] {
+            let listener = try trial.listen()
+            let plan = FaultPlan.most(10, each: .send) + .fail(.send, calls, with: code)
+            let (call, peer) = try trial.beginSend(trial.random.letters(1000), to: listener, plan: plan)
+            try call.expectStopped([code])
+            let sends = call.subject.timeline.calls.filter(\.isSend).count
+            guard sends == calls else {
+                throw Failure(
+                    expected: say("no send after \(errorName(code))", "\(errorName(code)) 之后不再 send"),
+                    got: say("\(sends - calls) more", "又调用了 \(sends - calls) 次"), cause: "hopeless-retried")
+            }
+            peer.close()
+        }
+    },
+    Check("send-deaf-peer", suspects: [.blockedForEver, .deadlineBegunAnew, .waitsWithoutDeadline]) { trial in
+        let listener = try trial.listen(smallBuffers: true)
+        let message = trial.random.letters(2 << 20)
+        let (call, peer) = try trial.beginSend(message, to: listener, timeout: 300)
+        let sent = try call.expectTimedOut(after: 300)
+        // What was counted has gone out, and nothing else.
+        try peer.expect(Array(message.prefix(sent)))
+        call.subject.stop()
+        try peer.expectEnd()
+    },
+    Check("send-one-deadline", suspects: [.blockedForEver, .deadlineBegunAnew]) { trial in
+        let listener = try trial.listen(smallBuffers: true)
+        let message = trial.random.letters(4 << 20)
+        let (call, peer) = try trial.beginSend(message, to: listener, timeout: 700)
+        // A peer that reads a little now and then: there is always room again before the time is over.
+        let deadline = Deadline()
+        var outcome: PendingCall.Outcome?
+        while outcome == nil && !deadline.hasPassed {
+            _ = try peer.receive(4096, until: Deadline(), expected: say("it sends", "它在发送"))
+            outcome = try call.outcomeSoFar(within: 0.02)
+        }
+        if case .threw("SendError", "timedOut", _, _)? = outcome { return }
+        throw Failure(
+            expected: say(
+                "SendError.timedOut after 700 ms, though some of it is taken", "虽然一直有进展，700 ms 后仍抛出 SendError.timedOut"),
+            got: outcome?.text ?? say("it is still sending", "它还在发送"),
+            cause: outcome == nil ? "deadline-begun-anew" : nil)
+    },
+    Check("send-lent") { trial in
+        for blocks in [true, false] {
+            let listener = try trial.listen(smallBuffers: true)
+            let lent = try LentSocket(to: listener, blocks: blocks)
+            let message = trial.random.letters(256 << 10)
+            let call = try trial.begin(
+                "send-with-retry", [lent.argument, .bytes(message), .int(60_000)], plan: FaultPlan())
+            let peer = try listener.accept(from: call)
+            try peer.expect(message)
+            _ = try call.value()
+            try lent.expectUnchanged(by: call)
+        }
+    },
+]
+
+extension Trial {
+    fileprivate func beginSend(
+        _ message: [UInt8], to listener: StreamListener, timeout: Milliseconds = 60_000, plan: FaultPlan = FaultPlan()
+    ) throws -> (PendingCall, StreamPeer) {
+        let call = try begin(
+            "send-with-retry", [listener.socketArgument, .bytes(message), .int(timeout)], plan: plan)
+        return (call, try listener.accept(from: call))
+    }
+}
+
+extension PendingCall {
+    /// It throws SendError.failed with one of these codes, and says how many bytes the kernel has taken.
+    fileprivate func expectStopped(_ codes: [Int32]) throws {
+        let outcome = try outcome()
+        let sent = subject.timeline.sentCount
+        let descriptions = codes.map { "failed(sent: \(sent), code: \($0))" }
+        let expected = descriptions.map { "SendError.\($0)" }.joined(separator: say(" or ", " 或 "))
+        guard case .threw(let type, let name, _, let description) = outcome, type == "SendError" else {
+            throw Failure(
+                expected: expected, got: outcome.text, cause: outcome.isReturn ? "break-unnoticed" : "count-lost")
+        }
+        if descriptions.contains(description) { return }
+        throw Failure(expected: expected, got: description, cause: name == "failed" ? "count-wrong" : nil)
+    }
+
+    /// - Returns: how many bytes it says that it has sent.
+    fileprivate func expectTimedOut(after timeout: Milliseconds) throws -> Int {
+        let outcome = try outcome()
+        let ended = now()
+        let timeline = subject.timeline
+        let sent = timeline.sentCount
+        let expected = "SendError.timedOut(sent: \(sent))"
+        guard case .threw("SendError", let name, _, let description) = outcome else {
+            throw Failure(expected: expected, got: outcome.text)
+        }
+        guard description == "timedOut(sent: \(sent))" else {
+            throw Failure(expected: expected, got: description, cause: name == "timedOut" ? "count-wrong" : nil)
+        }
+        try expectNotEarly(timeout, timeline, ended)
+        return sent
+    }
+
+    /// The time limit begins before the first call. The clocks of both sides are one, read a moment apart.
+    func expectNotEarly(_ timeout: Milliseconds, _ timeline: Timeline, _ ended: UInt64) throws {
+        let began = timeline.calls.first?.entered ?? ended
+        let took = Int(ended - min(began, ended)) / 1_000_000
+        guard took < timeout - 10 else { return }
+        throw Failure(
+            expected: say("it waits for \(timeout) ms", "等待 \(timeout) ms"),
+            got: say("it gave up after \(took) ms", "\(took) ms 后就放弃了"), cause: "gave-up-early")
+    }
+}
+
+extension PendingCall.Outcome {
+    var isReturn: Bool { if case .returned = self { true } else { false } }
+}
+
+extension Timeline {
+    /// How many bytes the kernel has taken.
+    var sentCount: Int { calls.reduce(0) { $0 + ($1.isSend && $1.result > 0 ? Int($1.result) : 0) } }
+}
