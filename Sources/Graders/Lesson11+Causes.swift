@@ -42,7 +42,7 @@ extension Cause {
     }
 
     /// Nobody answers, and it waits on: the deadline is nobody's.
-    static let waitsWithoutDeadline = Cause("no-deadline") { evidence in
+    static let waitsWithoutDeadline = Cause("deadline-ignored") { evidence in
         if let wait = evidence.timeline.blocked.last(where: { $0.isWait || $0.isReceive || $0.isSend }) {
             return wait.callText
         }
@@ -51,6 +51,12 @@ extension Cause {
 
     static let sleepsPastTheDeadline = Cause("sleeps-past-the-deadline") { evidence in
         evidence.timeline.sleeps.last?.callText
+    }
+
+    static func sleepsLonger(than cap: Milliseconds) -> Cause {
+        Cause("wait-over-the-cap") { evidence in
+            evidence.timeline.sleeps.last { ($0.sleepMilliseconds ?? 0) > cap }?.callText
+        }
     }
 
     /// Sockets that did not connect, and are still open.

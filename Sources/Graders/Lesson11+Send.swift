@@ -131,7 +131,8 @@ extension PendingCall {
                 expected: expected, got: outcome.text, cause: outcome.isReturn ? "break-unnoticed" : "count-lost")
         }
         if descriptions.contains(description) { return }
-        throw Failure(expected: expected, got: description, cause: name == "failed" ? "count-wrong" : nil)
+        let isStopped = name == "failed"
+        throw Failure(expected: expected, got: description, cause: isStopped ? "count-wrong" : nil)
     }
 
     /// - Returns: how many bytes it says that it has sent.
@@ -145,7 +146,8 @@ extension PendingCall {
             throw Failure(expected: expected, got: outcome.text)
         }
         guard description == "timedOut(sent: \(sent))" else {
-            throw Failure(expected: expected, got: description, cause: name == "timedOut" ? "count-wrong" : nil)
+            let isLate = name == "timedOut"
+            throw Failure(expected: expected, got: description, cause: isLate ? "count-wrong" : nil)
         }
         try expectNotEarly(timeout, timeline, ended)
         return sent

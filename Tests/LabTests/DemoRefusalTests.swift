@@ -18,7 +18,7 @@ final class DemoRefusalTests: XCTestCase {
             ("tcp-fork", SOCK_STREAM), ("handshake", SOCK_STREAM), ("sticky", SOCK_STREAM), ("framing", SOCK_STREAM),
             ("file-transfer", SOCK_STREAM), ("nonblocking-connect", SOCK_STREAM), ("duplex-chat", SOCK_STREAM),
             ("select-echo", SOCK_STREAM), ("epoll-echo", SOCK_STREAM), ("epoll-edge", SOCK_STREAM),
-            ("epoll-idle", SOCK_STREAM),
+            ("epoll-idle", SOCK_STREAM), ("robust-client", SOCK_STREAM),
         ]
         for (demo, type) in demos {
             let holder = try PlainSocket.bound(type)
@@ -115,6 +115,7 @@ final class DemoRefusalTests: XCTestCase {
             ("addresses", "02-addresses", "Endpoint.swift"), ("select-echo", "06-select", "SelectServer.swift"),
             ("nonblocking-connect", "06-select", "ConnectWithTimeout.swift"),
             ("duplex-chat", "06-select", "DuplexChat.swift"), ("epoll-why", "07-epoll", "EpollServer.swift"),
+            ("robust-client", "11-errors", "ConnectWithRetry.swift"),
         ]
         for (name, slug, file) in starts {
             let demo = try Demo.find(name)

@@ -54,6 +54,7 @@ final class DemoRunTests: XCTestCase {
             ("file-transfer", "✔ nothing of it is left"),
             ("nonblocking-connect", "getsockopt(3) → ECONNREFUSED"),
             ("epoll-why", "    900 select █"),
+            ("robust-client", "getsockopt(3) → ECONNREFUSED"), ("robust-client", "recv(3) = -1 ECONNRESET"),
         ]
         for (demo, text) in expected {
             let port = try Demo.find(demo).port == nil ? [] : ["--port", "0"]
@@ -107,6 +108,24 @@ final class DemoRunTests: XCTestCase {
         XCTAssertEqual(
             try DemoProcess.run(["run", "nonblocking-connect", "--client", "\(address)"]),
             .init(status: 3, output: "", errors: "lab: \(address): ECONNREFUSED, Connection refused\n"))
+    }
+
+    /// A refusal and a wait three times, then silence, a reset, and an answer.
+    func testABadDayIsToldByName() throws {
+        let ended = try DemoProcess.run(["run", "robust-client", "--quiet", "--port", "0"])
+        XCTAssertEqual(ended.status, 0, ended.errors)
+        let lines = ended.output.split(separator: "\n").map(String.init)
+        XCTAssertEqual(lines.first, "attempt 1: ECONNREFUSED, Connection refused")
+        XCTAssert(lines.count > 1 && lines[1].hasPrefix("wait ") && lines[1].hasSuffix(" ms"), ended.output)
+        // On a busy machine the server may be there an attempt later.
+        XCTAssert(lines.suffix(9).first?.hasSuffix(": connected") == true, ended.output)
+        XCTAssertEqual(
+            lines.suffix(8),
+            [
+                "sent 6 bytes", "nothing came within the time", "attempt 1: connected",
+                "sent 6 bytes", "recv: ECONNRESET, Connection reset by peer", "attempt 1: connected", "sent 6 bytes",
+                "received 6 bytes",
+            ])
     }
 
     func testAChatWithThePeerOfTheDemo() throws {

@@ -182,9 +182,11 @@ private final class BadDay {
                 "The server ended the stream (.endOfStream), after \(byteCount(bytes.count)).",
                 "收到 \(byteCount(bytes.count)) 之后，服务器结束了流（.endOfStream）。")
         default:
+            // `broken(code: 104)`
+            let code = Int32(ending.filter(\.isNumber)) ?? 0
             return say(
-                "The connection broke (.\(ending)), after \(byteCount(bytes.count)).",
-                "收到 \(byteCount(bytes.count)) 之后，连接断了（.\(ending)）。")
+                "The connection broke (.broken, \(errorName(code))), after \(byteCount(bytes.count)).",
+                "收到 \(byteCount(bytes.count)) 之后，连接断了（.broken，\(errorName(code))）。")
         }
     }
 

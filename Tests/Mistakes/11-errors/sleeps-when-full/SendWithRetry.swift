@@ -1,0 +1,24 @@
+import Course
+import Sockets
+
+func sendWithRetry(_ socket: Int32, _ bytes: [UInt8], timeout: Milliseconds) throws {
+    let deadline = Deadline(in: timeout)
+    var sent = 0
+    while sent < bytes.count {
+        let count = bytes[sent...].withUnsafeBytes {
+            send(socket, $0.baseAddress, $0.count, MSG_DONTWAIT | MSG_NOSIGNAL)
+        }
+        if count >= 0 {
+            sent += count
+            continue
+        }
+        let code = errno
+        switch classify(code: code, isConnected: true) {
+        case .callAgain: continue
+        case .waitUntilReady:
+            guard deadline.left > 0 else { throw SendError.timedOut(sent: sent) }
+            usleep(100_000)
+        default: throw SendError.failed(sent: sent, code: code)
+        }
+    }
+}

@@ -1,0 +1,28 @@
+import Course
+import Sockets
+
+func receiveWithTimeout(_ socket: Int32, count: Int, timeout: Milliseconds) throws -> ReceivedInTime {
+    let deadline = Deadline(in: timeout)
+    var bytes: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: min(count, 65_536))
+    while bytes.count < count {
+        let got = recv(socket, &buffer, min(buffer.count, count - bytes.count), MSG_DONTWAIT)
+        if got > 0 {
+            bytes += buffer[..<got]
+            continue
+        }
+        if got == 0 { return ReceivedInTime(bytes, .endOfStream) }
+        let code = errno
+        switch classify(code: code, isConnected: true) {
+        case .callAgain: continue
+        case .waitUntilReady: break
+        default: return ReceivedInTime(bytes, .broken(code: code))
+        }
+        switch waitUntilReady(socket, for: Int32(POLLIN), before: deadline) {
+        case .ready: continue
+        case .late: throw SocketError("recv", ETIMEDOUT)
+        case .failed(let code): return ReceivedInTime(bytes, .broken(code: code))
+        }
+    }
+    return ReceivedInTime(bytes, .complete)
+}
