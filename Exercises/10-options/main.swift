@@ -4,4 +4,9 @@ import LessonHost
 
 LessonHost.run(
     Lesson10(
-        reverseBytes: reverseBytes))
+        configure: configure,
+        readOptions: readOptions,
+        nonblockingExchange: nonblockingExchange,
+        resetClose: resetClose,
+        requestServer: requestServer,
+        sharedServer: sharedServer))

@@ -3,5 +3,10 @@ import Course
 /// The reference implementation, which the graders are proved against and demos run.
 public var reference: Lesson10 {
     Lesson10(
-        reverseBytes: reverseBytes)
+        configure: configure,
+        readOptions: readOptions,
+        nonblockingExchange: nonblockingExchange,
+        resetClose: resetClose,
+        requestServer: requestServer,
+        sharedServer: sharedServer)
 }

@@ -206,7 +206,7 @@ extension Trial {
 // MARK: Sockets
 
 /// A socket of the grader's own.
-private final class OwnedSocket {
+final class OwnedSocket {
     let descriptor: Int32
 
     init(_ family: Int32, _ type: Int32) throws {
@@ -219,7 +219,7 @@ private final class OwnedSocket {
 }
 
 /// Two connected ends. Both belong to the grader, so it knows their names; the program gets copies.
-private struct ConnectedPair {
+struct ConnectedPair {
     let client: OwnedSocket
     let server: OwnedSocket
 

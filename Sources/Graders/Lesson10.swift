@@ -1,7 +1,9 @@
-// Grader of lesson 10: Options. Each exercise has its checks in a file of its own.
+// Grader of lesson 10: options. Each exercise has its checks in a file of its own; lesson.json describes them under the same
+// ids.
 import Course
 import GraderKit
 
 let lesson10 = LessonGrader(
     slug: Lesson10.slug,
-    checks: lesson10ReverseBytes)
+    checks: configureChecks + readOptionsChecks + nonblockingExchangeChecks + resetCloseChecks + requestServerChecks
+        + sharedServerChecks)

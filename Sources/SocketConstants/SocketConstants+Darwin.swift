@@ -1,5 +1,9 @@
-// Darwin's constants have the types that its calls take. The one that it lacks is given here, as "no such flag":
-// there SIGPIPE is turned off on the socket (SO_NOSIGPIPE) instead. Not run on macOS yet.
+// Darwin's constants have the types that its calls take. Those that it lacks are given here: MSG_NOSIGNAL as "no such flag"
+// (there SIGPIPE is turned off on the socket, SO_NOSIGPIPE, instead), and TCP_KEEPIDLE, which it calls TCP_KEEPALIVE. Not
+// run on macOS yet.
 #if canImport(Darwin)
+import Darwin
+
 public var MSG_NOSIGNAL: Int32 { 0 }
+public var TCP_KEEPIDLE: Int32 { TCP_KEEPALIVE }
 #endif

@@ -7,6 +7,9 @@ extension Call {
         (SOL_SOCKET, SO_NOSIGPIPE, "SO_NOSIGPIPE"), (IPPROTO_TCP, TCP_KEEPALIVE, "TCP_KEEPALIVE"),
     ]
 
+    /// There is no MSG_MORE.
+    public var saysMore: Bool { false }
+
     var requestName: String { "\(arguments.0)" }
     var watchText: String { "\(arguments.0)" }
     var eventNames: String { "\(arguments.1)" }

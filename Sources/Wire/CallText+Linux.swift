@@ -10,6 +10,9 @@ extension Call {
         (IPPROTO_TCP, Int32(TCP_USER_TIMEOUT), "TCP_USER_TIMEOUT"), (IPPROTO_TCP, Int32(TCP_SYNCNT), "TCP_SYNCNT"),
     ]
 
+    /// A send that keeps its bytes back until the next one: MSG_MORE, send(2).
+    public var saysMore: Bool { ["send", "sendto", "sendmsg"].contains(name) && arguments.0 & 0x8000 != 0 }
+
     var requestName: String {
         switch arguments.0 {
         case Int64(FIONREAD): return "FIONREAD"

@@ -4,7 +4,7 @@ import Sockets
 
 extension Call {
     /// `SO_REUSEADDR`; numbers where the name is not known.
-    var optionName: String {
+    public var optionName: String {
         let level = Int32(truncatingIfNeeded: arguments.0)
         let option = Int32(truncatingIfNeeded: arguments.1)
         return Call.options.first { $0.level == level && $0.option == option }?.name ?? "\(level), \(option)"

@@ -1,0 +1,164 @@
+// Mistakes of lesson 10, as the tap shows them.
+import Course
+import GraderKit
+import Sockets
+import Wire
+
+extension Cause {
+    // MARK: Options
+
+    static let settingOptions: [Cause] = [.wrongLevel, .wrongValueType, .timeInWrongUnits]
+    static let readingOptions: [Cause] = [.wrongLevel, .wrongValueType, .readsTimersOfOthers]
+
+    /// A number that means one thing at one level means another at the other one.
+    static let wrongLevel = Cause("wrong-level") { evidence in
+        for call in evidence.timeline.calls("setsockopt", "getsockopt") {
+            let (level, number) = (call.arguments.0, call.arguments.1)
+            guard let other = [SOL_SOCKET, IPPROTO_TCP].first(where: { Int64($0) != level }),
+                level == Int64(SOL_SOCKET) || level == Int64(IPPROTO_TCP as Int32),
+                !KernelOption.all.contains(where: { Int64($0.level) == level && Int64($0.number) == number }),
+                let meant = KernelOption.all.first(where: { $0.level == other && Int64($0.number) == number })
+            else { continue }
+            return say(
+                "\(call.callText): \(meant.name) belongs to the level \(other == SOL_SOCKET ? "SOL_SOCKET" : "IPPROTO_TCP")",
+                "\(call.callText)：\(meant.name) 属于 \(other == SOL_SOCKET ? "SOL_SOCKET" : "IPPROTO_TCP") 这一级")
+        }
+        return nil
+    }
+
+    /// An Int32 where a pair or a time belongs.
+    static let wrongValueType = Cause("wrong-value-type") { evidence in
+        let types: [(option: KernelOption, type: String, size: Int)] = [
+            (.linger, "linger", MemoryLayout<linger>.size), (.receiveTimeout, "timeval", MemoryLayout<timeval>.size),
+            (.sendTimeout, "timeval", MemoryLayout<timeval>.size),
+        ]
+        for call in evidence.timeline.calls("setsockopt", "getsockopt") {
+            guard let (option, type, size) = types.first(where: { KernelOption.name(of: call) == $0.option.name })
+            else {
+                continue
+            }
+            // getsockopt has told how much it wrote.
+            let given = call.name == "setsockopt" ? call.length : call.data.count
+            guard given < size, call.name == "setsockopt" || call.result == 0 else { continue }
+            return say(
+                "\(option.name) takes a \(type), \(size) bytes; it was given \(given)",
+                "\(option.name) 要的是 \(type)，\(size) 字节；给的是 \(given) 字节")
+        }
+        return nil
+    }
+
+    /// A million microseconds or more, which the kernel refuses; or milliseconds where microseconds belong.
+    static let timeInWrongUnits = Cause("time-in-wrong-units") { evidence in
+        for call in evidence.timeline.calls("setsockopt") {
+            guard ["SO_RCVTIMEO", "SO_SNDTIMEO"].contains(KernelOption.name(of: call)),
+                call.data.count == MemoryLayout<timeval>.size
+            else { continue }
+            let time = call.data.withUnsafeBytes { $0.loadUnaligned(as: timeval.self) }
+            let isRound = time.tv_usec % 1000 == 0 && time.tv_sec < 60
+            if call.error == EDOM || !isRound {
+                return "\(KernelOption.name(of: call) ?? "") {\(time.tv_sec), \(time.tv_usec)}"
+            }
+        }
+        return nil
+    }
+
+    static let timersAlone = Cause("timers-without-keep-alive") { evidence in
+        let names = evidence.timeline.calls("setsockopt").compactMap(KernelOption.name(of:))
+        return names.contains("TCP_KEEPIDLE") && !names.contains("SO_KEEPALIVE") ? "" : nil
+    }
+
+    /// It asked a socket that is not TCP for what only TCP has, and gave up.
+    static let readsTimersOfOthers = Cause("refusal-is-an-answer") { evidence in
+        guard let call = evidence.timeline.calls.last, call.name == "getsockopt", call.failed,
+            [ENOPROTOOPT, EOPNOTSUPP].contains(call.error)
+        else { return nil }
+        return call.text(now: 0)
+    }
+
+    // MARK: Without waiting
+
+    static let staysBlocking = Cause("stays-blocking") { evidence in
+        evidence.timeline.blocked.last { $0.isReceive || $0.isSend }?.callText
+    }
+
+    /// It does not wait for the socket, but for a while.
+    static let sleepsOnEagain = Cause("sleeps-on-eagain") { evidence in
+        evidence.timeline.calls.last(where: \.isSleep)?.callText
+    }
+
+    static let spinsOnEagain = Cause("spins-on-eagain") { evidence in
+        let again = evidence.timeline.fruitless.max { $0.value < $1.value }
+        guard let again, again.value > 300 else { return nil }
+        return say("\(again.key) came back \(again.value) times with nothing", "\(again.key) 有 \(again.value) 次空手而归")
+    }
+
+    /// EAGAIN came, and nothing was tried again.
+    static let againIsAnError = Cause("eagain-is-an-error") { evidence in
+        let calls = evidence.timeline.calls
+        guard let index = calls.lastIndex(where: { $0.failed && $0.error == EAGAIN && ($0.isSend || $0.isReceive) }),
+            !calls[(index + 1)...].contains(where: { $0.name == calls[index].name || $0.isWait })
+        else { return nil }
+        return "\(calls[index].callText) = -1 EAGAIN"
+    }
+
+    /// F_SETFL with O_NONBLOCK and nothing else of what was set.
+    static let flagsOverwritten = Cause("flags-overwritten") { evidence in
+        evidence.timeline.calls("fcntl").first {
+            $0.arguments.0 == Int64(F_SETFL) && $0.arguments.1 & Int64(O_APPEND) == 0
+        }?.callText
+    }
+
+    /// All is sent before anything is received.
+    static let sendsBeforeItReceives = Cause("sends-before-it-receives") { evidence in
+        let calls = evidence.timeline.calls
+        guard calls.contains(where: { $0.isSend && $0.result > 0 }),
+            !calls.contains(where: { $0.isReceive && $0.result > 0 })
+        else { return nil }
+        return calls.last(where: \.isBlocked)?.callText ?? ""
+    }
+
+    // MARK: Closing
+
+    static let closedWithFin = Cause("closed-with-fin") { evidence in
+        let calls = evidence.timeline.calls
+        if let early = calls.first(where: { $0.name == "shutdown" }) { return early.callText }
+        let lingers = calls.filter { KernelOption.name(of: $0) == "SO_LINGER" && $0.name == "setsockopt" }
+        guard let last = lingers.last else { return say("SO_LINGER was never set", "没有设置 SO_LINGER") }
+        guard let close = calls.first(where: { $0.name == "close" }), last.entered < close.entered else {
+            return say("SO_LINGER was set after close", "close 之后才设置 SO_LINGER")
+        }
+        return last.callText
+    }
+
+    // MARK: Servers
+
+    static let noReusePort = Cause("no-reuse-port") { evidence in
+        let calls = evidence.timeline.calls
+        guard let bind = calls.last(where: { $0.name == "bind" }), bind.error == EADDRINUSE,
+            !calls.contains(where: { KernelOption.name(of: $0) == "SO_REUSEPORT" && $0.entered < bind.entered })
+        else { return nil }
+        return bind.text(now: 0)
+    }
+
+    /// The first server on the port has it too late, or not at all: the second one cannot know, but the kernel does.
+    static let reusePortTooLate = Cause("reuse-port-after-bind") { evidence in
+        let calls = evidence.timeline.calls
+        guard let set = calls.last(where: { KernelOption.name(of: $0) == "SO_REUSEPORT" }),
+            let bind = calls.first(where: { $0.name == "bind" && $0.descriptor == set.descriptor }),
+            bind.entered < set.entered
+        else { return nil }
+        return set.callText
+    }
+}
+
+extension Call {
+    /// Waits for time to pass, and for nothing else.
+    var isSleep: Bool {
+        switch name {
+        case "sleep", "usleep", "nanosleep": true
+        case "poll", "ppoll": arguments.0 == 0
+        case "select", "pselect": selected.map { $0.readable.isEmpty && $0.writable.isEmpty } ?? false
+        default: false
+        }
+    }
+}
