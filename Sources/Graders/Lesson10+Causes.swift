@@ -139,15 +139,15 @@ extension Cause {
         else { return nil }
         return bind.text(now: 0)
     }
+}
 
-    /// The first server on the port has it too late, or not at all: the second one cannot know, but the kernel does.
-    static let reusePortTooLate = Cause("reuse-port-after-bind") { evidence in
-        let calls = evidence.timeline.calls
-        guard let set = calls.last(where: { KernelOption.name(of: $0) == "SO_REUSEPORT" }),
-            let bind = calls.first(where: { $0.name == "bind" && $0.descriptor == set.descriptor }),
-            bind.entered < set.entered
-        else { return nil }
-        return set.callText
+extension Timeline {
+    /// SO_REUSEPORT that was set on a socket that was bound already.
+    var sharedTooLate: Call? {
+        calls.first { call in
+            KernelOption.name(of: call) == "SO_REUSEPORT" && call.name == "setsockopt"
+                && calls.contains { $0.name == "bind" && $0.descriptor == call.descriptor && $0.entered < call.entered }
+        }
     }
 }
 

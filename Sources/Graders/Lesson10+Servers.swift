@@ -192,7 +192,7 @@ let sharedServerChecks: [Check] =
     .filter { $0.id != "shared-taken" }
 
 extension Cause {
-    fileprivate static let sharing: [Cause] = [.wrongLevel, .reusePortTooLate, .noReusePort]
+    fileprivate static let sharing: [Cause] = [.wrongLevel, .noReusePort]
 
     static let heldBack = Cause("held-back-by-nagle") { $0.timeline.heldBack?.callText }
 }
@@ -200,7 +200,14 @@ extension Cause {
 extension Trial {
     /// Another process of the same server, on the same port.
     fileprivate func serveBeside(_ first: Server) throws -> Server {
-        try serve("shared-server", port: first.address.port)
+        do { return try serve("shared-server", port: first.address.port) } catch {
+            // What the first one did too late, the second never came to.
+            guard let late = first.subject.timeline.sharedTooLate else { throw error }
+            throw Failure(
+                expected: say("a second server on port \(first.address.port)", "端口 \(first.address.port) 上的第二个服务器"),
+                got: say("bind fails with EADDRINUSE", "bind 以 EADDRINUSE 失败"), cause: "reuse-port-after-bind",
+                detail: say("the first server: ", "第一个服务器：") + late.callText)
+        }
     }
 }
 

@@ -52,6 +52,7 @@ public struct Demo: Sendable {
         .tcpFork, .handshake, .sticky, .framing, .fileTransfer, .selectEcho, .nonblockingConnect,
         .duplexChat, .epollEcho, .epollEdge, .epollIdle, .epollWhy,
         .httpServer, .httpClient, .httpSelect, .wsEcho, .wsClient, .wsChat,
+        .options, .nagle,
         .robustClient,
     ]
 
