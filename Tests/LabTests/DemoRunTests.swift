@@ -55,6 +55,8 @@ final class DemoRunTests: XCTestCase {
             ("nonblocking-connect", "getsockopt(3) → ECONNREFUSED"),
             ("epoll-why", "    900 select █"),
             ("robust-client", "getsockopt(3) → ECONNREFUSED"), ("robust-client", "recv(3) = -1 ECONNRESET"),
+            ("options", "setsockopt(TCP_KEEPCNT): Invalid argument (EINVAL)"),
+            ("nagle", "two, TCP_NODELAY"),
         ]
         for (demo, text) in expected {
             let port = try Demo.find(demo).port == nil ? [] : ["--port", "0"]
@@ -171,6 +173,21 @@ final class DemoRunTests: XCTestCase {
         for point in silent + talking { XCTAssertGreaterThan(point["select"] ?? 0, 0) }
         // That is what the demo is about: on any machine the silent ones cost select far more than half.
         XCTAssertLessThan(silent.last?["ratio"] ?? 1, 0.5)
+    }
+
+    /// What does not depend on how busy the machine is: an answer in two writes is two packets.
+    func testNagleAsJSON() throws {
+        let ended = try DemoProcess.run(["run", "nagle", "--json"])
+        XCTAssertEqual(ended.status, 0, ended.errors)
+        let result = try XCTUnwrap(
+            try JSONSerialization.jsonObject(with: Data(ended.output.utf8)) as? [String: Any])
+        let rows = try XCTUnwrap(result["rows"] as? [[String: Any]])
+        XCTAssertEqual(
+            rows.map { $0["name"] as? String }, ["two-writes", "two-writes-nodelay", "request-server"])
+        for row in rows { XCTAssertEqual(row["answers"] as? Int, 25) }
+        let packets = rows.compactMap { $0["packets"] as? Double }
+        try XCTSkipIf(packets.isEmpty, "this system does not count segments")
+        XCTAssertEqual(packets, [2, 2, 1])
     }
 
     func testMeasuringEndsWithCtrlC() throws {
