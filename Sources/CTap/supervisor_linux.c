@@ -9,6 +9,7 @@
 #include "tap_internal.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -144,6 +146,20 @@ static bool has_ended(pid_t child) {
     }
 }
 
+/* A program that may trace its parents (ptrace(2), process_vm_writev(2), /proc/PID/mem) may write its own verdict. Who is
+   no root is kept off by PR_SET_DUMPABLE in grader and supervisor; root may trace anybody by this capability, and without
+   it nobody who has it (capabilities(7)). */
+static void give_up_tracing(void) {
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
+    prctl(PR_CAPBSET_DROP, CAP_SYS_PTRACE); /* programs that it starts do not get it back */
+    if (syscall(SYS_capget, &header, sets) == -1) return;
+    unsigned others = ~CAP_TO_MASK(CAP_SYS_PTRACE);
+    struct __user_cap_data_struct *set = &sets[CAP_TO_INDEX(CAP_SYS_PTRACE)];
+    set->effective &= others, set->permitted &= others, set->inheritable &= others;
+    syscall(SYS_capset, &header, sets);
+}
+
 static void supervise(pid_t child, int descriptor, int signals, uint64_t memory_limit) {
     /* Nothing of the student's side may stay open here, or the grader would wait for its end in vain. */
     close_others(descriptor, signals, 0);
@@ -189,12 +205,15 @@ int tap_supervise(int descriptor, uint64_t memory_limit, const int kept[2]) {
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &old); /* Ctrl-C is for the grader, which then ends us by closing the socket */
     int signals = signalfd(-1, &child_signal, SFD_CLOEXEC | SFD_NONBLOCK);
+    prctl(PR_SET_DUMPABLE, 0);
     pid_t child = signals == -1 ? -1 : fork();
     if (child == -1) return -1;
     if (child > 0) {
         setpgid(child, child);
         supervise(child, descriptor, signals, memory_limit);
     }
+    prctl(PR_SET_DUMPABLE, 1); /* the supervisor reads its use, a crash its own stack (proc(5)) */
+    give_up_tracing();
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != supervisor) _exit(0); /* it died before we asked */

@@ -61,6 +61,7 @@ public final class Subject: @unchecked Sendable {
         guard access(program.executable, X_OK) == 0 else {
             throw LabError(say("\(program.executable) is not built", "\(program.executable) 还没有构建"))
         }
+        _ = tracingIsForbidden
         self.onCall = onCall
         interruption = try Interruption { [starvation] in starvation.time }
         answered = try Interruption()

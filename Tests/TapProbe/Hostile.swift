@@ -30,6 +30,12 @@ let hostileEntries: [Entry] = [
         _ = hiddenKill(getppid(), SIGKILL)
         while true { pause() }
     },
+    .function("trace-parents") { _ in traceParents() },
+    .function("patch-the-tap") { _ in try patchTheTap() },
+    .function("preload-in-children") { _ in
+        setenv("LD_PRELOAD", "/nowhere.so", 1)
+        while true { system("true 2>/dev/null") }
+    },
     .function("kill-everybody") { _ in .int(kill(-1, SIGKILL) == -1 ? Int(errno) : 0) },
     .function("fork-bomb") { _ in while true { _ = forkProcess() } },
     .function("fork-bomb-setsid") { _ in
@@ -107,6 +113,44 @@ private func spray(port: UInt16) throws -> Value {
     let address = try SocketAddress(host: "127.0.0.1", port: port)
     for _ in 0..<3 { _ = address.withSockaddr { sendto(descriptor, "SPRAY", 5, 0, $0, $1) } }
     return .none
+}
+
+/// Which ways lead into the memory of its supervisor and its grader: their names.
+private func traceParents() -> Value {
+    typealias Trace = @convention(c) (Int, Int, UnsafeMutableRawPointer?, UnsafeMutableRawPointer?) -> Int
+    typealias Peek = @convention(c) (pid_t, UnsafePointer<iovec>, UInt, UnsafePointer<iovec>, UInt, UInt) -> Int
+    let trace = unsafeBitCast(dlsym(nil, "ptrace"), to: Trace.self)
+    let peek = unsafeBitCast(dlsym(nil, "process_vm_readv"), to: Peek.self)
+    let attach = 16
+    let stat = (try? String(contentsOfFile: "/proc/\(getppid())/stat", encoding: .utf8)) ?? ""
+    let grader = stat.split(separator: " ").dropFirst(3).first.flatMap { pid_t($0) } ?? 0
+    var ways: [String] = []
+    for (name, process) in [("supervisor", getppid()), ("grader", grader)] {
+        if trace(attach, Int(process), nil, nil) == 0 { ways.append("ptrace \(name)") }
+        let memory = open("/proc/\(process)/mem", O_RDWR)
+        if memory >= 0 { ways.append("mem of \(name)") }
+        var byte: UInt8 = 0
+        withUnsafeMutablePointer(to: &byte) { byte in
+            var ours = iovec(iov_base: byte, iov_len: 1)
+            var theirs = iovec(iov_base: UnsafeMutableRawPointer(bitPattern: 0x1000), iov_len: 1)
+            // EFAULT: there is nothing at that place, but it looked.
+            if peek(process, &ours, 1, &theirs, 1, 0) >= 0 || errno != EPERM {
+                ways.append("read \(name): \(errno)")
+            }
+        }
+    }
+    return .list([.int(Int(grader))] + ways.map { .string($0) })
+}
+
+/// Writes over the first bytes of the tap's send: nothing is recorded any more.
+private func patchTheTap() throws -> Value {
+    let page = sysconf(Int32(_SC_PAGESIZE))
+    guard let tap = dlsym(nil, "send") else { return .none }
+    let start = UInt(bitPattern: tap) & ~UInt(page - 1)
+    let pages = UnsafeMutableRawPointer(bitPattern: start)
+    guard mprotect(pages, 2 * page, PROT_READ | PROT_WRITE | PROT_EXEC) == 0 else { return .int(Int(errno)) }
+    memset(tap, 0, 16)
+    return .string("patched")
 }
 
 @_silgen_name("close_range") private func closeRange(_ first: UInt32, _ last: UInt32, _ flags: Int32) -> Int32

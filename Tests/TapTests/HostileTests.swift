@@ -20,6 +20,12 @@ final class HostileTests: ProbeTestCase {
         XCTAssertEqual(try run("read-everywhere").value, .int(0))
     }
 
+    /// Nobody writes his own verdict into the grader's memory.
+    func testParentsCannotBeTraced() throws {
+        let value = try run("trace-parents").value
+        XCTAssertEqual(value, .list([.int(Int(getpid()))]))
+    }
+
     private func framed(_ reply: HostReply) throws -> [UInt8] {
         let body = try JSONEncoder().encode(reply)
         return withUnsafeBytes(of: UInt32(body.count).bigEndian) { Array($0) } + body
@@ -66,7 +72,8 @@ final class HostileTests: ProbeTestCase {
             ("kill-parent", [.int(Int(SIGSTOP)), .bool(true)]), ("kill-parent-and-leave", []), ("fork-bomb", []),
             ("fork-bomb-setsid", []), ("fill-the-control-line", []), ("ignore-signals", []), ("spin", []),
             ("spin-in-calls", []), ("print-for-ever", []), ("write-everywhere", [.string("passed")]),
-            ("become-leader", []), ("crash-index", [.bytes([])]), ("close-everything", [.int(0)]),
+            ("become-leader", []), ("trace-parents", []), ("patch-the-tap", []), ("preload-in-children", []),
+            ("crash-index", [.bytes([])]), ("close-everything", [.int(0)]),
         ]
         nonisolated(unsafe) var runs: [String] = []
         let lock = NSLock()

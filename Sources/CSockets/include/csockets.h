@@ -39,6 +39,11 @@ extern int sched_getaffinity(pid_t process, size_t size, cpu_set_t *set);
 extern int sched_setaffinity(pid_t process, size_t size, const cpu_set_t *set);
 #endif
 
+#ifdef __linux__
+/* From now on no other process of this user may trace this one, or write its memory: prctl(2), ptrace(2). */
+static inline int processForbidTracing(void) { return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); }
+#endif
+
 /* What waitpid(2) reports. */
 static inline int processExited(int status) { return WIFEXITED(status); }
 static inline int processExitCode(int status) { return WEXITSTATUS(status); }

@@ -96,11 +96,11 @@ struct GraderProcess {
             close(output.reader)
             close(errors.reader)
         }
-        if let timeScale {
-            var environment = ProcessInfo.processInfo.environment
-            environment["LAB_TIME_SCALE"] = "\(timeScale)"
-            actions.environment = environment
-        }
+        var environment = ProcessInfo.processInfo.environment
+        if let timeScale { environment["LAB_TIME_SCALE"] = "\(timeScale)" }
+        // References attack nobody: if their grader hangs, a debugger may look into it.
+        if program == nil { environment["LAB_INSPECTABLE"] = "1" }
+        actions.environment = environment
         let words = commandLine
         let process: pid_t
         do { process = try actions.spawn(words[0], Array(words.dropFirst()), group: true) } catch {
