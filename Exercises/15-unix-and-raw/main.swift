@@ -4,4 +4,14 @@ import LessonHost
 
 LessonHost.run(
     Lesson15(
-        echoServer: echoServer))
+        unixEchoServer: unixEchoServer,
+        datagramRequest: datagramRequest,
+        sendDescriptor: sendDescriptor,
+        receiveDescriptor: receiveDescriptor,
+        peerCredentials: peerCredentials,
+        echoRequest: echoRequest,
+        parseEchoReply: parseEchoReply,
+        parseQuotedEcho: parseQuotedEcho,
+        openPing: openPing,
+        ping: ping,
+        traceroute: traceroute))

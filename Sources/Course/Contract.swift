@@ -17,6 +17,8 @@ public struct Entry {
         case function(([Value]) throws -> Value)
         /// Runs until the process ends; bound to the host (numeric IPv4 or IPv6) and port (0: any) that it is given.
         case server((_ host: String, _ port: UInt16) throws -> Void)
+        /// The same for a server of the Unix domain, which is bound to a path.
+        case unixServer((_ path: String) throws -> Void)
     }
 
     public let name: String
@@ -28,6 +30,10 @@ public struct Entry {
 
     public static func server(_ name: String, _ body: @escaping (String, UInt16) throws -> Void) -> Entry {
         Entry(name: name, kind: .server(body))
+    }
+
+    public static func unixServer(_ name: String, _ body: @escaping (String) throws -> Void) -> Entry {
+        Entry(name: name, kind: .unixServer(body))
     }
 }
 

@@ -48,19 +48,7 @@ public struct Lesson07: LessonContract {
             // SIGTERM, or Ctrl-C, requests the stop.
             .server("stoppable-server") { host, port in
                 let stopper = try makeStopper()
-                // Blocked before anybody can send it, and taken by a thread that waits for nothing else: no signal is lost.
-                var signals = sigset_t()
-                sigemptyset(&signals)
-                sigaddset(&signals, SIGTERM)
-                sigaddset(&signals, SIGINT)
-                pthread_sigmask(SIG_BLOCK, &signals, nil)
-                nonisolated(unsafe) let stop = { requestStop(stopper) }
-                Thread.detachNewThread { [signals] in
-                    var awaited = signals
-                    var number: Int32 = 0
-                    sigwait(&awaited, &number)
-                    stop()
-                }
+                onStopSignal { requestStop(stopper) }
                 try stoppableServer(host, port, stopper)
             },
         ]

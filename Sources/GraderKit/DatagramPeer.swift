@@ -14,11 +14,19 @@ public final class DatagramPeer {
 
     /// - Parameter subject: whose end also ends a wait; nil while the program is not started yet.
     /// - Parameter sharing: other sockets may have the same address and port (SO_REUSEADDR).
-    init(
+    convenience init(
         boundTo host: String, port: UInt16 = 0, sharing: Bool = false, trial: Trial, subject: Subject?,
         server: SocketAddress?
     ) throws {
-        let any = try SocketAddress(host: host, port: port)
+        try self.init(
+            boundTo: try SocketAddress(host: host, port: port), sharing: sharing, trial: trial, subject: subject,
+            server: server)
+    }
+
+    /// - Parameter any: an Internet address, or a path of the Unix domain.
+    init(
+        boundTo any: SocketAddress, sharing: Bool = false, trial: Trial, subject: Subject?, server: SocketAddress?
+    ) throws {
         let descriptor = try closeOnExecSocket(any.family, SOCK_DGRAM)
         self.descriptor = descriptor
         // Room for many of the largest datagrams at once.
@@ -38,7 +46,11 @@ public final class DatagramPeer {
 
     deinit { Sockets.close(descriptor) }
 
-    private var name: String { say("the client on port \(address.port)", "端口 \(address.port) 的客户端") }
+    private var name: String { say("the client on \(place)", "\(place) 的客户端") }
+    /// `port 40123`, or a path.
+    private var place: String {
+        address.family == AF_UNIX ? address.host : say("port \(address.port)", "端口 \(address.port)")
+    }
 
     public func send(_ text: String) throws { try send(Array(text.utf8)) }
 
@@ -47,8 +59,8 @@ public final class DatagramPeer {
         guard let destination = destination ?? server else { throw LabError("a datagram needs a destination") }
         trial.note(
             say(
-                "port \(address.port): send \(quoted(bytes)), \(byteCount(bytes.count))",
-                "端口 \(address.port)：发送 \(quoted(bytes))，\(bytes.count) 字节"))
+                "\(place): send \(quoted(bytes)), \(byteCount(bytes.count))",
+                "\(place)：发送 \(quoted(bytes))，\(bytes.count) 字节"))
         while true {
             let count = bytes.withUnsafeBytes { buffer in
                 destination.withSockaddr { sendto(descriptor, buffer.baseAddress, buffer.count, 0, $0, $1) }
@@ -121,12 +133,13 @@ public final class DatagramPeer {
         var buffer = [UInt8](repeating: 0, count: 65_536)
         while true {
             let (count, sender) = SocketAddress.received { recvfrom(descriptor, &buffer, buffer.count, 0, $0, $1) }
-            if count >= 0, let sender {
+            // A Unix socket that was never bound has no name to send from.
+            if count >= 0, let sender = sender ?? SocketAddress(bytes: [UInt8(AF_UNIX), 0]) {
                 let bytes = Array(buffer.prefix(count))
                 trial.note(
                     say(
-                        "port \(address.port): received \(quoted(bytes)), \(byteCount(count))",
-                        "端口 \(address.port)：收到 \(quoted(bytes))，\(count) 字节"))
+                        "\(place): received \(quoted(bytes)), \(byteCount(count))",
+                        "\(place)：收到 \(quoted(bytes))，\(count) 字节"))
                 return .datagram((bytes, sender))
             }
             if errno == EINTR || errno == ECONNREFUSED { continue }
@@ -157,5 +170,11 @@ extension Trial {
     ) throws -> DatagramPeer {
         try DatagramPeer(
             boundTo: host, port: port, sharing: sharing, trial: self, subject: call?.subject, server: nil)
+    }
+
+    /// The same at a path of the Unix domain.
+    public func datagramPeer(path: String, talkingTo call: PendingCall? = nil) throws -> DatagramPeer {
+        try DatagramPeer(
+            boundTo: try SocketAddress(unixPath: path), trial: self, subject: call?.subject, server: nil)
     }
 }

@@ -68,9 +68,24 @@ public final class Trial {
         descriptorLimit: Int? = nil, folder: String? = nil
     ) throws -> Server {
         let subject = try launch(plan: plan, descriptorLimit: descriptorLimit, folder: folder)
-        note(say("start \(entry) on \(host), port \(port)", "启动 \(entry)，地址 \(host)，端口 \(port)"))
-        try subject.serve(entry, host: host, port: port)
-        let expected = say("a server on \(host), port \(port)", "在 \(host) 端口 \(port) 上的服务器")
+        return try start(entry, in: subject, host: host, port: port)
+    }
+
+    /// The same for a server of the Unix domain.
+    ///
+    /// - Parameter path: where its socket's file is.
+    public func serve(
+        _ entry: String, path: String, plan: FaultPlan = .none, descriptorLimit: Int? = nil
+    ) throws -> Server {
+        try start(entry, in: try launch(plan: plan, descriptorLimit: descriptorLimit), host: path, port: nil)
+    }
+
+    private func start(_ entry: String, in subject: Subject, host: String, port: UInt16?) throws -> Server {
+        note(startText(entry, host, port))
+        try subject.serve(entry, host: host, port: port ?? 0)
+        let expected =
+            port.map { say("a server on \(host), port \($0)", "在 \(host) 端口 \($0) 上的服务器") }
+            ?? say("a server at \(host)", "在 \(host) 上的服务器")
         do {
             guard let address = try subject.waitUntilServing(until: Deadline()) else {
                 throw Failure(expected: expected, got: say("none: it was never bound", "没有：始终没有绑定"))
@@ -83,9 +98,22 @@ public final class Trial {
     ///
     /// - Returns: what its function came back with, or nil if it goes on regardless, waiting for clients.
     public func serveInVain(_ entry: String, host: String = "127.0.0.1", port: UInt16) throws -> PendingCall.Outcome? {
+        try startInVain(entry, host: host, port: port)
+    }
+
+    public func serveInVain(_ entry: String, path: String) throws -> PendingCall.Outcome? {
+        try startInVain(entry, host: path, port: nil)
+    }
+
+    private func startText(_ entry: String, _ host: String, _ port: UInt16?) -> String {
+        guard let port else { return say("start \(entry) at \(host)", "启动 \(entry)，路径 \(host)") }
+        return say("start \(entry) on \(host), port \(port)", "启动 \(entry)，地址 \(host)，端口 \(port)")
+    }
+
+    private func startInVain(_ entry: String, host: String, port: UInt16?) throws -> PendingCall.Outcome? {
         let subject = try launch()
-        note(say("start \(entry) on \(host), port \(port)", "启动 \(entry)，地址 \(host)，端口 \(port)"))
-        try subject.serve(entry, host: host, port: port)
+        note(startText(entry, host, port))
+        try subject.serve(entry, host: host, port: port ?? 0)
         do { return try subject.waitUntilRefused(until: Deadline())?.outcome } catch is ProgramEnded {
             throw ProgramEnded(expected: say("\(entry) throws", "\(entry) 抛出错误"))
         }

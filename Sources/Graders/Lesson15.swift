@@ -4,4 +4,5 @@ import GraderKit
 
 let lesson15 = LessonGrader(
     slug: Lesson15.slug,
-    checks: lesson15EchoServer)
+    checks: unixEchoChecks + unixDatagramChecks + passDescriptorChecks + peerCredentialsChecks + echoPacketChecks
+        + quotedEchoChecks + pingChecks + tracerouteChecks)

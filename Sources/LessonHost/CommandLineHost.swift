@@ -9,6 +9,7 @@ struct CommandLineHost {
     func run(_ arguments: [String]) -> Never {
         var host = "127.0.0.1"
         var port: UInt16 = 12000
+        var path = "/tmp/socketlab.sock"
         var name: String?
         var rest = arguments[...]
         while let argument = rest.popFirst() {
@@ -21,6 +22,9 @@ struct CommandLineHost {
                     wrong(say("--port needs a number from 0 to 65535", "--port 后面要有 0 到 65535 的数"))
                 }
                 port = value
+            case "--path":
+                guard let value = rest.popFirst() else { wrong(say("--path needs a path", "--path 后面要有路径")) }
+                path = value
             case "--root":
                 guard let folder = rest.popFirst() else { wrong(say("--root needs a folder", "--root 后面要有文件夹")) }
                 guard chdir(folder) == 0 else { wrong("\(SocketError("chdir(\(folder))", errno))") }
@@ -38,15 +42,22 @@ struct CommandLineHost {
             print(usage)
             exit(0)
         }
-        guard case .server(let serve)? = lesson.entries.first(where: { $0.name == name })?.kind else {
+        let serve: () throws -> Void
+        switch lesson.entries.first(where: { $0.name == name })?.kind {
+        case .server(let body)?:
+            complain(
+                say(
+                    "\(name): started on \(host), port \(port). Ctrl-C ends it.",
+                    "\(name)：已在 \(host) 端口 \(port) 启动，按 Ctrl-C 结束。"))
+            serve = { try body(host, port) }
+        case .unixServer(let body)?:
+            complain(say("\(name): started at \(path). Ctrl-C ends it.", "\(name)：已在 \(path) 启动，按 Ctrl-C 结束。"))
+            serve = { try body(path) }
+        case .function?, nil:
             wrong(say("\"\(name)\" is not a server of this lesson", "本课没有名为 \"\(name)\" 的服务器"))
         }
-        complain(
-            say(
-                "\(name): started on \(host), port \(port). Ctrl-C ends it.",
-                "\(name)：已在 \(host) 端口 \(port) 启动，按 Ctrl-C 结束。"))
         do {
-            try serve(host, port)
+            try serve()
             exit(0)
         } catch {
             complain("\(name): \(error)")
@@ -55,9 +66,15 @@ struct CommandLineHost {
     }
 
     private var usage: String {
+        var example = "--host 127.0.0.1 --port 12000"
         let servers = lesson.entries.compactMap { entry -> String? in
-            if case .server = entry.kind { return "  " + entry.name }
-            return nil
+            switch entry.kind {
+            case .server: return "  " + entry.name
+            case .unixServer:
+                example = "--path /tmp/socketlab.sock"
+                return "  " + entry.name
+            case .function: return nil
+            }
         }
         let slug = type(of: lesson).slug
         let number = slug.prefix(2)
@@ -68,7 +85,7 @@ struct CommandLineHost {
         }
         return say("Your servers of lesson \(slug):", "第 \(slug) 课中你写的服务器：") + "\n"
             + servers.joined(separator: "\n") + "\n\n"
-            + "swift run Lesson\(number) \(servers[0].trimmingCharacters(in: .whitespaces)) --host 127.0.0.1 --port 12000"
+            + "swift run Lesson\(number) \(servers[0].trimmingCharacters(in: .whitespaces)) \(example)"
     }
 
     private func wrong(_ message: String) -> Never {

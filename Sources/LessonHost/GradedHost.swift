@@ -58,8 +58,11 @@ struct GradedHost {
                 guard case .function(let body)? = kind(of: name) else { return .misused("no function \"\(name)\"") }
                 return .returned(try body(try arguments.map { try received($0, &passed) }))
             case .serve(let name, let host, let port):
-                guard case .server(let body)? = kind(of: name) else { return .misused("no server \"\(name)\"") }
-                try body(host, port)
+                switch kind(of: name) {
+                case .server(let body)?: try body(host, port)
+                case .unixServer(let body)?: try body(host)
+                case .function?, nil: return .misused("no server \"\(name)\"")
+                }
                 return .returned(.none)
             }
         } catch let error as ArgumentError {

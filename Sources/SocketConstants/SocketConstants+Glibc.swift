@@ -21,6 +21,10 @@ import Glibc
 @_disfavoredOverload public var MSG_TRUNC: Int32 { Int32(Glibc.MSG_TRUNC) }
 @_disfavoredOverload public var MSG_ERRQUEUE: Int32 { Int32(Glibc.MSG_ERRQUEUE) }
 
+@_disfavoredOverload public var MSG_CTRUNC: Int32 { Int32(Glibc.MSG_CTRUNC) }
+@_disfavoredOverload public var MSG_CMSG_CLOEXEC: Int32 { Int32(Glibc.MSG_CMSG_CLOEXEC) }
+@_disfavoredOverload public var SCM_RIGHTS: Int32 { Int32(Glibc.SCM_RIGHTS) }
+
 @_disfavoredOverload public var SHUT_RD: Int32 { Int32(Glibc.SHUT_RD) }
 @_disfavoredOverload public var SHUT_WR: Int32 { Int32(Glibc.SHUT_WR) }
 @_disfavoredOverload public var SHUT_RDWR: Int32 { Int32(Glibc.SHUT_RDWR) }

@@ -34,6 +34,14 @@ static inline pid_t forkProcess(void) { return fork(); }
 /* pipe2(2) and accept4(2), which need _GNU_SOURCE, and that would change the type of every sockaddr parameter. */
 extern int pipe2(int ends[2], int flags);
 extern int accept4(int listener, struct sockaddr *address, socklen_t *length, int flags);
+#ifndef __USE_GNU
+/* What SO_PEERCRED writes, unix(7): the same. */
+struct ucred {
+    pid_t pid;
+    uid_t uid;
+    gid_t gid;
+};
+#endif
 /* sched_setaffinity(2), for the same reason. */
 extern int sched_getaffinity(pid_t process, size_t size, cpu_set_t *set);
 extern int sched_setaffinity(pid_t process, size_t size, const cpu_set_t *set);

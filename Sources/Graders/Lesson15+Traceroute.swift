@@ -1,0 +1,167 @@
+// Lesson 15: the checks of traceroute. The grader is the network and all its routers. The socket is the grader's own as
+// well as the program's: the kernel tells which TTL it has when a probe is there.
+import Course
+import Foundation
+import GraderKit
+import Sockets
+import Wire
+
+let tracerouteChecks: [Check] = [
+    Check("trace-hops", suspects: [.noPacketSent]) { trial in
+        let play = try TracePlay(trial)
+        let routers = ["10.1.0.1", "10.2.0.1", "10.3.0.1"]
+        for (index, router) in routers.enumerated() { try play.exceed(try play.probe(index + 1), by: router) }
+        try play.reply(try play.probe(4), by: "192.0.2.99")
+        try play.expect(routers + ["192.0.2.99"])
+    },
+    Check("trace-silent", suspects: [.waitsForEver]) { trial in
+        let play = try TracePlay(trial, timeout: 400)
+        try play.exceed(try play.probe(1), by: "10.1.0.1")
+        let silent = try play.probe(2)
+        let third = try play.probe(3)
+        // Too late: the third is being waited for.
+        try play.exceed(silent, by: "10.2.0.1")
+        try play.exceed(third, by: "10.3.0.1")
+        try play.reply(try play.probe(4), by: "192.0.2.99")
+        let hops = try play.hops()
+        // A machine that stood still may make others late; the second can never be in time.
+        guard hops.count >= 4, hops[1] == nil, hops[2] != "10.2.0.1" else {
+            throw Failure(
+                expected: say("nil for hop 2: its router answered too late", "第 2 跳是 nil：它的路由器回答得太晚"),
+                got: hopsText(hops), cause: "late-answer-taken")
+        }
+    },
+    Check("trace-others", suspects: [.crash(meaning: "read-before-checking"), .noPacketSent]) { trial in
+        let play = try TracePlay(trial)
+        let probe = try play.probe(1)
+        var other = probe
+        other.message = ICMPMessage.echo(8, play.identifier ^ 0x0100, 1, probe.payload).bytes
+        try play.exceed(other, by: "10.9.0.1")
+        other.message = ICMPMessage.echo(8, play.identifier, 2, probe.payload).bytes
+        try play.exceed(other, by: "10.9.0.2")
+        try play.send(.reply(play.identifier ^ 0x0100, 1), from: "10.9.0.3", to: probe)
+        try play.send(.reply(play.identifier, 2), from: "10.9.0.4", to: probe)
+        try play.send(.echo(8, play.identifier, 1, probe.payload), from: "10.9.0.5", to: probe)
+        var damaged = ICMPMessage.error(11, quoting: IPv4Datagram(probe.message).bytes)
+        damaged.checksumIsWrong = true
+        try play.send(damaged, from: "10.9.0.6", to: probe)
+        try play.send(
+            .error(11, quoting: Array(IPv4Datagram(probe.message).bytes.prefix(27))), from: "10.9.0.7", to: probe)
+        try play.peer.send([], to: probe.sender)
+        _ = try play.call.subject.waitForTimeline(until: Deadline(in: 3)) { $0.receiveCount >= 8 ? true : nil }
+        try play.exceed(probe, by: "10.1.0.1")
+        try play.reply(try play.probe(2), by: "192.0.2.99")
+        try play.expect(["10.1.0.1", "192.0.2.99"], cause: "any-answer-taken")
+    },
+    Check("trace-ends", suspects: [.waitsForEver]) { trial in
+        let most = try TracePlay(trial, mostHops: 2)
+        try most.exceed(try most.probe(1), by: "10.1.0.1")
+        try most.exceed(try most.probe(2), by: "10.2.0.1")
+        try most.expect(["10.1.0.1", "10.2.0.1"], cause: "goes-on-past-the-end")
+
+        let unreachable = try TracePlay(trial)
+        try unreachable.exceed(try unreachable.probe(1), by: "10.1.0.1")
+        let last = try unreachable.probe(2)
+        try unreachable.send(.error(3, code: 1, quoting: IPv4Datagram(last.message).bytes), from: "10.2.0.1", to: last)
+        try unreachable.expect(["10.1.0.1", "10.2.0.1"], cause: "goes-on-past-the-end")
+    },
+    Check("trace-loopback", suspects: [.waitsForEver]) { trial in
+        let call = try trial.begin("traceroute-host", [.string("127.0.0.1"), .int(5), .int(10_000)])
+        let value = try trial.permitted(call, { canOpen(SOCK_RAW) })
+        try trial.expect(
+            hopsText(try readHops(value)), equals: hopsText(["127.0.0.1"]), say("the way to this machine", "到本机的路径"))
+    },
+]
+
+private struct TracePlay {
+    let trial: Trial
+    let peer: DatagramPeer
+    let call: PendingCall
+    let identifier: UInt16
+    private let socket: TracedSocket
+
+    init(_ trial: Trial, mostHops: Int = 10, timeout: Int = 10_000) throws {
+        self.trial = trial
+        identifier = UInt16.random(in: 1...0xFEFE, using: &trial.random) | 0x0001
+        peer = try trial.datagramPeer()
+        socket = try TracedSocket()
+        call = try trial.begin(
+            "traceroute",
+            [
+                .passed(socket.descriptor), .string(peer.address.host), .int(Int(peer.address.port)),
+                .unsigned(UInt64(identifier)), .int(mostHops), .int(timeout),
+            ])
+    }
+
+    /// The next probe, which must have this number, and this TTL.
+    func probe(_ hop: Int) throws -> EchoDatagram {
+        let expected = say(
+            "an echo request with TTL \(hop), identifier \(identifier), sequence \(hop)",
+            "回显请求，TTL \(hop)，标识符 \(identifier)，序号 \(hop)")
+        switch try peer.receive(during: call, expected: expected) {
+        case .datagram(let datagram):
+            let probe = try EchoDatagram(
+                datagram, identifier: identifier, sequence: UInt16(hop), expected: expected)
+            let timeToLive = try socket.timeToLive()
+            guard timeToLive == hop else {
+                throw Failure(
+                    expected: expected, got: say("the socket's TTL is \(timeToLive)", "套接字的 TTL 是 \(timeToLive)"),
+                    cause: "ttl-not-stepped")
+            }
+            return probe
+        case .outcome(let outcome): throw Failure(expected: expected, got: outcome.text)
+        case .nothing: throw Failure(expected: expected, got: say("nothing was sent", "什么也没有发来"))
+        }
+    }
+
+    /// A router's "time exceeded", which quotes the probe's first eight bytes.
+    func exceed(_ probe: EchoDatagram, by router: String) throws {
+        var quoted = IPv4Datagram(probe.message)
+        quoted.source = "192.0.2.10"
+        quoted.destination = "192.0.2.99"
+        try send(.error(11, quoting: Array(quoted.bytes.prefix(28))), from: router, to: probe)
+    }
+
+    func reply(_ probe: EchoDatagram, by destination: String) throws {
+        try send(.reply(identifier, probe.sequence, probe.payload), from: destination, to: probe)
+    }
+
+    func send(_ message: ICMPMessage, from source: String, to probe: EchoDatagram) throws {
+        var packet = IPv4Datagram(message.bytes)
+        packet.source = source
+        try peer.send(packet.bytes, to: probe.sender)
+    }
+
+    func hops() throws -> [String?] { try readHops(try call.value()) }
+
+    func expect(_ right: [String], cause: String? = nil) throws {
+        let expected = hopsText(right)
+        let got = try readHops(try call.value(expecting: expected))
+        guard got != right else { return }
+        let isSender = got.contains { $0?.hasPrefix("127.") == true }
+        throw Failure(expected: expected, got: hopsText(got), cause: isSender ? "address-of-the-sender" : cause)
+    }
+}
+
+/// A UDP socket that the program gets a copy of.
+private final class TracedSocket {
+    let descriptor: Int32
+
+    init() throws { descriptor = try closeOnExecSocket(AF_INET, SOCK_DGRAM) }
+
+    deinit { close(descriptor) }
+
+    func timeToLive() throws -> Int {
+        var value: Int32 = 0
+        var length = socklen_t(MemoryLayout<Int32>.size)
+        try check("getsockopt", getsockopt(descriptor, IPPROTO_IP, IP_TTL, &value, &length))
+        return Int(value)
+    }
+}
+
+private func readHops(_ value: Value) throws -> [String?] {
+    let list = try [value].list(0)
+    return try list.indices.map { list[$0] == .none ? nil : try list.string($0) }
+}
+
+private func hopsText(_ hops: [String?]) -> String { "[" + hops.map { $0 ?? "nil" }.joined(separator: ", ") + "]" }
