@@ -27,7 +27,7 @@ let echoPacketChecks: [Check] = [
             try trial.expectReply(reply, in: message(reply).bytes, hasHeader: false)
         }
     },
-    Check("reply-header", suspects: [.crash(meaning: "read-before-checking")]) { trial in
+    Check("reply-header", suspects: [.crash(meaning: "packet-not-measured")]) { trial in
         for options in [0, 4, 12, 40] {
             let reply = trial.randomReply(21)
             var packet = IPv4Datagram(message(reply).bytes)
@@ -36,7 +36,7 @@ let echoPacketChecks: [Check] = [
                 reply, in: packet.bytes, hasHeader: true, cause: options == 0 ? nil : "header-of-20-bytes")
         }
     },
-    Check("reply-lengths", suspects: [.crash(meaning: "read-before-checking")]) { trial in
+    Check("reply-lengths", suspects: [.crash(meaning: "packet-not-measured")]) { trial in
         let reply = trial.randomReply(10)
         var packet = IPv4Datagram(message(reply).bytes)
         packet.padding = [0, 0, 0, 0, 0, 0xEE]
@@ -51,7 +51,7 @@ let echoPacketChecks: [Check] = [
             try trial.expectError("truncated", in: packet.bytes, hasHeader: true, cause: "lengths-believed")
         }
     },
-    Check("reply-damaged", suspects: [.crash(meaning: "read-before-checking")]) { trial in
+    Check("reply-damaged", suspects: [.crash(meaning: "packet-not-measured")]) { trial in
         let reply = trial.randomReply(9)
         let bare = message(reply).bytes
         var whole = IPv4Datagram(bare)
@@ -73,7 +73,7 @@ let echoPacketChecks: [Check] = [
                 "wrongChecksum", in: IPv4Datagram(damaged).bytes, hasHeader: true, cause: "checksum-not-checked")
         }
     },
-    Check("reply-others", suspects: [.crash(meaning: "read-before-checking")]) { trial in
+    Check("reply-others", suspects: [.crash(meaning: "packet-not-measured")]) { trial in
         for (type, code) in [(8, 0), (3, 1), (11, 0), (0, 1)] as [(UInt8, UInt8)] {
             let other = ICMPMessage(type: type, code: code, rest: [1, 2, 3, 4], payload: trial.random.bytes(12)).bytes
             try trial.expectError("otherType", in: other, hasHeader: false, cause: "type-not-checked")
@@ -155,7 +155,7 @@ extension Trial {
         switch outcome {
         case .threw("PacketError", name, _, _): return
         case .threw: throw Failure(expected: expected, got: outcome.text)
-        case .returned: throw Failure(expected: expected, got: outcome.text, cause: cause ?? "read-before-checking")
+        case .returned: throw Failure(expected: expected, got: outcome.text, cause: cause ?? "packet-not-measured")
         }
     }
 }

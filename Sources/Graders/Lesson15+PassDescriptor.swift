@@ -235,12 +235,13 @@ extension Trial {
     ) throws {
         let expected = say("\(what): it throws DescriptorError.\(name)", "\(what)：抛出 DescriptorError.\(name)")
         let call = try begin("receive-descriptor", [.passed(pair.theirs), .bytes([1])], in: process)
+        let isSeveral = name == "unwanted"
         switch try call.outcome(expecting: expected) {
         case .threw("DescriptorError", name, _, _): return
         case .returned:
             throw Failure(
                 expected: expected, got: say("it returned a descriptor", "返回了一个描述符"),
-                cause: name == "unwanted" ? "extra-unnoticed" : "number-without-meaning")
+                cause: isSeveral ? "extra-unnoticed" : "number-without-meaning")
         case let outcome: throw Failure(expected: expected, got: outcome.text)
         }
     }

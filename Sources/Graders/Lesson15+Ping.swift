@@ -37,7 +37,7 @@ let pingChecks: [Check] = [
             }
         }
     },
-    Check("ping-others", suspects: [.crash(meaning: "read-before-checking")]) { trial in
+    Check("ping-others", suspects: [.crash(meaning: "packet-not-measured")]) { trial in
         for hasHeader in [false, true] {
             let play = try PingPlay(trial, hasHeader: hasHeader, count: 1)
             let request = try play.request(1)

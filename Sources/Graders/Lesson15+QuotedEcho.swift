@@ -4,7 +4,7 @@ import GraderKit
 import Wire
 
 let quotedEchoChecks: [Check] = [
-    Check("quote-read", suspects: [.crash(meaning: "read-before-checking")]) { trial in
+    Check("quote-read", suspects: [.crash(meaning: "packet-not-measured")]) { trial in
         for (type, code) in [(11, 0), (3, 1), (3, 13)] as [(UInt8, UInt8)] {
             for (outer, inner) in [(0, 0), (8, 0), (0, 12), (40, 40)] {
                 // Eight bytes of our message, as RFC 792 asks for; all of it, as most send today.
@@ -14,7 +14,7 @@ let quotedEchoChecks: [Check] = [
             }
         }
     },
-    Check("quote-short", suspects: [.crash(meaning: "read-before-checking")]) { trial in
+    Check("quote-short", suspects: [.crash(meaning: "packet-not-measured")]) { trial in
         let request = ICMPMessage.echo(8, 0x4321, 3, trial.random.bytes(30)).bytes
         for options in [0, 12] {
             var inner = IPv4Datagram(request)
@@ -27,7 +27,7 @@ let quotedEchoChecks: [Check] = [
         let whole = IPv4Datagram(ICMPMessage.error(11, quoting: IPv4Datagram(request).bytes).bytes).bytes
         for count in 0..<whole.count { try trial.expectQuoteError("truncated", Array(whole.prefix(count))) }
     },
-    Check("quote-others", suspects: [.crash(meaning: "read-before-checking")]) { trial in
+    Check("quote-others", suspects: [.crash(meaning: "packet-not-measured")]) { trial in
         let request = ICMPMessage.echo(8, 0x4321, 3, trial.random.bytes(30)).bytes
         func quoting(_ content: [UInt8], change: (inout IPv4Datagram) -> Void = { _ in }) -> [UInt8] {
             var inner = IPv4Datagram(content)

@@ -31,7 +31,7 @@ let tracerouteChecks: [Check] = [
                 got: hopsText(hops), cause: "late-answer-taken")
         }
     },
-    Check("trace-others", suspects: [.crash(meaning: "read-before-checking"), .noPacketSent]) { trial in
+    Check("trace-others", suspects: [.crash(meaning: "packet-not-measured"), .noPacketSent]) { trial in
         let play = try TracePlay(trial)
         let probe = try play.probe(1)
         var other = probe

@@ -132,7 +132,7 @@ extension Trial {
         try server.send(answer, to: try self.question(at: server, during: call, question))
         let got = try [try call.value()].bytes(0)
         let isCut = got.count < answer.count && answer.starts(with: got)
-        try expect(got, equals: answer, say("the answer of the server", "服务器的回答"), cause: isCut ? "answer-cut" : nil)
+        try expect(got, equals: answer, say("the answer of the server", "服务器的回答"), cause: isCut ? "datagram-cut" : nil)
         return call
     }
 
@@ -151,7 +151,7 @@ extension Cause {
     }
 
     /// A wait without an end.
-    static let waitsForEver = Cause("no-deadline") { evidence in
+    static let waitsForEver = Cause("waits-without-end") { evidence in
         evidence.timeline.blocked.last(where: { $0.isReceive || $0.isWait && $0.arguments.1 < 0 })?.callText
     }
 }
