@@ -8,6 +8,17 @@ enum Complaint {
         _ call: String, _ code: Int32, _ description: String, host: String, port: UInt16
     ) -> CommandError {
         switch code {
+        case EADDRINUSE where host.hasPrefix("/"):
+            return .failure(
+                say(
+                    "\(host) is taken: a server listens there, or it is no socket. Choose another with --path.",
+                    "\(host) 已被占用：那里有服务器在监听，或者它不是套接字。请用 --path 换一个。"))
+        case ENAMETOOLONG:
+            return .failure(
+                say(
+                    "The path has \(host.utf8.count) bytes, and a Unix socket's has at most 107: choose a shorter one with "
+                        + "--path.",
+                    "路径有 \(host.utf8.count) 字节，而 Unix 套接字的路径最多 107 字节：请用 --path 换一个短的。"))
         case EADDRINUSE:
             return .failure(
                 say(
@@ -72,7 +83,7 @@ enum Complaint {
         guard case .threw(let type, let name, let code, let description) = outcome else {
             return say("The client returned \(outcome.text).", "客户端返回了 \(outcome.text)。")
         }
-        let place = "\(server.host):\(server.port)"
+        let place = server.host.hasPrefix("/") ? server.host : "\(server.host):\(server.port)"
         switch (type, code) {
         case ("SocketError", ECONNREFUSED):
             return say(

@@ -26,6 +26,8 @@ extension Play {
         var others: (Endpoint) -> [String]
         /// Explains an exchange below its drawing.
         var explain: ((_ line: [UInt8], _ answers: [[UInt8]]) -> [StyledText])?
+        /// The server has a file that it removes when it is asked to end, and not when it is killed.
+        var removesFile = false
     }
 
     func converse(_ conversation: Conversation) throws {
@@ -39,6 +41,7 @@ extension Play {
             stage.heading(left: conversation.clientName, right: conversation.serverName)
             let started = try serve(
                 server.program, server.entry, host: host, port: port, folder: conversation.folder)
+            if conversation.removesFile { stage.atEnd { started.askToEnd() } }
             stage.settle()
             (running, endpoint) = (started, started.reachable)
             tellOthers(conversation.others(endpoint), at: started.address)
@@ -142,6 +145,7 @@ extension Play {
         let started = try serve(
             server.program, server.entry, host: host, port: port, folder: conversation.folder,
             isWatched: stage.draws || options.mine)
+        if conversation.removesFile { stage.atEnd { started.askToEnd() } }
         try serving(started, others: conversation.others(started.reachable)) {
             stage.heading(left: "", right: conversation.serverName)
         }

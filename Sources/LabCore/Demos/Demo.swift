@@ -18,6 +18,10 @@ public struct Demo: Sendable {
         case address
         /// It measures something.
         case json
+        /// Its server is at a path.
+        case path
+        /// It speaks to a host that is named behind it.
+        case target
     }
 
     /// `udp-echo`
@@ -54,6 +58,7 @@ public struct Demo: Sendable {
         .httpServer, .httpClient, .httpSelect, .wsEcho, .wsClient, .wsChat,
         .options, .nagle,
         .robustClient,
+        .unixEcho, .ping, .traceroute,
     ]
 
     /// - Throws: a usage error that suggests the nearest name.

@@ -32,6 +32,7 @@ public struct DemoOptions: Equatable, Sendable {
         OptionSpecification("--client", value: "HOST:PORT", "only the client, of that server", "只运行客户端，连接这个服务器"),
         OptionSpecification("--host", value: "HOST", "where the server is (127.0.0.1)", "服务器的地址（127.0.0.1）"),
         OptionSpecification("--port", value: "PORT", "its port; 0: the system chooses", "服务器的端口；0 表示由系统选择"),
+        OptionSpecification("--path", value: "PATH", "the socket's file (unix-echo)", "套接字文件的路径（unix-echo）"),
         OptionSpecification("--mine", "your exercise instead of the reference", "用你写的练习代替参考实现"),
         OptionSpecification("--quiet", "only the answers, no drawing", "只输出回答，不画图"),
         OptionSpecification("--root", value: "DIR", "the folder that is served", "提供其中文件的文件夹"),
@@ -55,6 +56,10 @@ public struct DemoOptions: Equatable, Sendable {
             }
             seed = number
         }
+        if demo.abilities.contains(.path) {
+            // Absolute: the server starts somewhere else.
+            host = URL(fileURLWithPath: arguments.options["--path"] ?? "/tmp/socketlab.sock").path
+        }
         guard !serve || client == nil else {
             throw .usage(
                 say(
@@ -64,9 +69,18 @@ public struct DemoOptions: Equatable, Sendable {
         try check(arguments, demo)
     }
 
+    /// `lab run ping HOST`
+    public mutating func speak(to target: String, in demo: Demo) throws(CommandError) {
+        guard demo.abilities.contains(.target) else {
+            throw .usage(say("\(demo.id) takes no \(target).", "\(demo.id) 后面不能有 \(target)。"))
+        }
+        host = try DemoOptions.address(target)
+    }
+
     private func check(_ arguments: Arguments, _ demo: Demo) throws(CommandError) {
         let needs: [(option: String, ability: Demo.Ability)] = [
             ("--serve", .serve), ("--client", .client), ("--mine", .mine), ("--seed", .seed), ("--root", .root),
+            ("--path", .path),
             ("--host", .address),
             ("--port", .address), ("--json", .json),
         ]
@@ -154,6 +168,8 @@ extension Text {
         case .seed: return Text(en: "nothing in it is left to chance.", zh: "其中没有随机的成分。")
         case .root: return Text(en: "it serves no files.", zh: "它不提供文件。")
         case .address: return Text(en: "it needs no port.", zh: "它不需要端口。")
+        case .path: return Text(en: "it uses no path.", zh: "它不使用路径。")
+        case .target: return Text(en: "it speaks to nobody else.", zh: "它不和别的主机通信。")
         case .json: return Text(en: "it measures nothing.", zh: "它不测量什么。")
         }
     }

@@ -296,8 +296,10 @@ private func bound(_ type: Int32, _ host: String, _ port: UInt16, reuse: Bool) t
     }
 }
 
+/// - Parameter host: a numeric address, or an absolute path of the Unix domain.
 private func connected(_ host: String, _ port: UInt16) throws -> Int32 {
-    let address = try SocketAddress(host: host, port: port)
+    let address =
+        host.hasPrefix("/") ? try SocketAddress(unixPath: host) : try SocketAddress(host: host, port: port)
     let descriptor = try check("socket", socket(address.family, SOCK_STREAM, 0))
     do {
         try check("connect", address.withSockaddr { connect(descriptor, $0, $1) })

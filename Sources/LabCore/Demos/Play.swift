@@ -133,6 +133,13 @@ struct DemoServer {
     /// Where a client of this machine finds it: one that is bound to all addresses is reached over loopback.
     var reachable: Endpoint { DemoServer.reachable(address) }
 
+    /// SIGTERM; a server that does not come back soon is not waited for.
+    func askToEnd() {
+        subject.signal(SIGTERM)
+        // It ends the wait by coming back, or by ending.
+        _ = try? subject.waitForLive(until: Deadline(in: 2)) { _ in nil as Bool? }
+    }
+
     static func reachable(_ address: SocketAddress) -> Endpoint {
         switch address.host {
         case "0.0.0.0": return Endpoint(host: "127.0.0.1", port: address.port)

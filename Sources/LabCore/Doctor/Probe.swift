@@ -57,19 +57,34 @@ enum Probe {
 
     static func rawSockets() -> Finding {
         let subject = say("raw sockets", "原始套接字")
-        let descriptor = socket(AF_INET, SOCK_RAW, Int32(IPPROTO_ICMP))
-        let code = errno
-        if descriptor >= 0 {
-            close(descriptor)
-            return Finding(subject, .good, say("permitted", "允许"))
+        let raw = permission(SOCK_RAW)
+        if raw == 0 { return Finding(subject, .good, say("permitted", "允许")) }
+        let capability = "sudo setcap cap_net_raw+ep .build/debug/Lesson15"
+        if permission(SOCK_DGRAM) == 0 {
+            return Finding(
+                subject, .limited, say("only for ping", "只能用于 ping"),
+                advice: say(
+                    "The check trace-loopback of lesson 15 is skipped. Run that lesson as root, or: \(capability) (again "
+                        + "after each build).",
+                    "第 15 课的检查 trace-loopback 会跳过。那一课请用 root 运行，或者：\(capability)（每次编译后都要再做）。"))
         }
         return Finding(
-            subject, .limited, errorText(code),
+            subject, .limited, errorText(raw),
             advice: say(
-                "Only the ping and traceroute of lesson 15 need them. Run that lesson as root, or: sudo setcap "
-                    + "cap_net_raw+ep .build/debug/Lesson15 (again after each build).",
-                "只有第 15 课的 ping 和 traceroute 需要。那一课请用 root 运行，或者：sudo setcap cap_net_raw+ep "
-                    + ".build/debug/Lesson15（每次编译后都要再做）。"))
+                "The checks ping-loopback and trace-loopback of lesson 15 are skipped. Run that lesson as root, or: "
+                    + "\(capability) (again after each build). For ping alone: sudo sysctl "
+                    + "net.ipv4.ping_group_range=\"0 2147483647\".",
+                "第 15 课的检查 ping-loopback 和 trace-loopback 会跳过。那一课请用 root 运行，或者：\(capability)"
+                    + "（每次编译后都要再做）。只要 ping 的话：sudo sysctl net.ipv4.ping_group_range=\"0 2147483647\"。"))
+    }
+
+    /// 0 if a socket for ICMP of this type can be made, else errno.
+    private static func permission(_ type: Int32) -> Int32 {
+        let descriptor = socket(AF_INET, type, Int32(IPPROTO_ICMP))
+        let code = errno
+        guard descriptor >= 0 else { return code }
+        close(descriptor)
+        return 0
     }
 
     // MARK: Pieces

@@ -6,7 +6,10 @@ import Sockets
 extension Command {
     static let run = Command(
         name: "run",
-        usage: ["DEMO", "DEMO --serve [--host HOST] [--port PORT] [--mine]", "DEMO --client HOST:PORT"],
+        usage: [
+            "DEMO", "DEMO --serve [--host HOST] [--port PORT] [--mine]", "DEMO --client HOST:PORT",
+            "ping|traceroute HOST",
+        ],
         summary: Text(en: "show a demo: server and client side by side", zh: "演示：服务器与客户端并排展示"),
         details: Text(
             en:
@@ -20,9 +23,10 @@ extension Command {
             Example("lab run udp-echo", "type lines and watch", "输入几行，看看发生什么"),
             Example("echo hello | lab run tcp-echo", "prints HELLO", "输出 HELLO"),
             Example("lab run tcp-threads --serve --port 0", "only the server, on any free port", "只运行服务器，端口任选"),
+            Example("lab run ping 127.0.0.1", "until Ctrl-C, as ping(8)", "像 ping(8) 一样，直到 Ctrl-C"),
             Example("lab run tcp-echo --mine", "your server of lesson 04", "运行你写的第 04 课服务器"),
         ],
-        words: 0...1
+        words: 0...2
     ) { invocation in
         guard let name = invocation.words.first else {
             throw CommandError.usage(
@@ -31,7 +35,8 @@ extension Command {
                     "哪个演示？例如：lab run udp-echo。`lab demos` 列出所有演示。"))
         }
         let demo = try Demo.find(name)
-        let options = try DemoOptions(invocation.arguments, of: demo)
+        var options = try DemoOptions(invocation.arguments, of: demo)
+        if invocation.words.count == 2 { try options.speak(to: invocation.words[1], in: demo) }
         guard let executable = executablePath() else {
             throw CommandError.failure(say("This program does not find its own file.", "程序找不到自己的可执行文件。"))
         }

@@ -1,0 +1,43 @@
+import Course
+import Sockets
+
+func traceroute(
+    socket: Int32, to destination: SocketAddress, identifier: UInt16, mostHops: Int, timeout: Milliseconds
+) throws -> [String?] {
+    var hops: [String?] = []
+    var timeToLive: Int32 = 1
+    let size = socklen_t(MemoryLayout<Int32>.size)
+    try check("setsockopt", setsockopt(socket, IPPROTO_IP, IP_TTL, &timeToLive, size))
+    while hops.count < mostHops {
+        let sequence = UInt16(truncatingIfNeeded: hops.count + 1)
+        let request = echoRequest(identifier: identifier, sequence: sequence, payload: Array("SocketLab".utf8))
+        while request.withUnsafeBytes({ bytes in
+            destination.withSockaddr { sendto(socket, bytes.baseAddress, bytes.count, MSG_NOSIGNAL, $0, $1) }
+        }) < 0 {
+            guard errno == EINTR else { throw SocketError("sendto", errno) }
+        }
+        let answer = try awaitAnswer(socket, identifier, sequence, timeout)
+        hops.append(answer?.source)
+        if answer?.isLast == true { break }
+    }
+    return hops
+}
+
+private func awaitAnswer(
+    _ socket: Int32, _ identifier: UInt16, _ sequence: UInt16, _ timeout: Milliseconds
+) throws -> (source: String, isLast: Bool)? {
+    var buffer = [UInt8](repeating: 0, count: 65_536)
+    let deadline = nanoseconds() + UInt64(timeout) * 1_000_000
+    while let count = try receive(socket, &buffer, until: deadline) {
+        let packet = Array(buffer[..<count])
+        if let reply = try? parseEchoReply(packet, hasHeader: true), reply.identifier == identifier,
+            reply.sequence == sequence
+        {
+            return (try IPv4Packet(packet[...]).source, true)
+        }
+        if let error = try? parseQuotedEcho(packet), error.identifier == identifier, error.sequence == sequence {
+            return (error.source, error.type == 3)
+        }
+    }
+    return nil
+}
