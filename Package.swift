@@ -23,6 +23,9 @@ let lessons = [
     "16-production",
 ]
 
+/// The references of earlier lessons that a lesson builds on: its student is given them, too.
+let given = ["16-production": ["Solution08", "Solution09"]]
+
 func number(_ slug: String) -> String { String(slug.prefix(2)) }
 
 /// The student's program. It is built in the Swift 5 language mode: a lesson on sockets should not fail a
@@ -30,7 +33,7 @@ func number(_ slug: String) -> String { String(slug.prefix(2)) }
 func exercise(_ slug: String) -> Target {
     .executableTarget(
         name: "Lesson" + number(slug),
-        dependencies: ["Course", "LessonHost", "Sockets"],
+        dependencies: ["Course", "LessonHost", "Sockets"] + given[slug, default: []].map { .init(stringLiteral: $0) },
         path: "Exercises/" + slug,
         swiftSettings: [.swiftLanguageMode(.v5)])
 }
@@ -39,7 +42,7 @@ func exercise(_ slug: String) -> Target {
 func solution(_ slug: String) -> Target {
     .target(
         name: "Solution" + number(slug),
-        dependencies: ["Course", "Sockets"],
+        dependencies: ["Course", "Sockets"] + given[slug, default: []].map { .init(stringLiteral: $0) },
         path: "Solutions/" + slug)
 }
 

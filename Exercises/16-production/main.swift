@@ -4,4 +4,8 @@ import LessonHost
 
 LessonHost.run(
     Lesson16(
-        echoServer: echoServer))
+        forwardedClient: forwardedClient,
+        stopDescriptor: stopDescriptor,
+        backEnd: backEnd,
+        webSocketBackEnd: webSocketBackEnd,
+        proxyConfiguration: proxyConfiguration))

@@ -3,5 +3,9 @@ import Course
 /// The reference implementation, which the graders are proved against and demos run.
 public var reference: Lesson16 {
     Lesson16(
-        echoServer: echoServer)
+        forwardedClient: forwardedClient,
+        stopDescriptor: stopDescriptor,
+        backEnd: backEnd,
+        webSocketBackEnd: webSocketBackEnd,
+        proxyConfiguration: proxyConfiguration)
 }

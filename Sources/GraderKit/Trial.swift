@@ -18,6 +18,7 @@ public final class Trial {
     private var functions: Subject?
     private(set) var connections = 0
     private var leftOpen: [Int32] = []
+    private var endings: [() -> Void] = []
     private let leaving = NSLock()
 
     init(program: Program, seed: UInt64) throws {
@@ -32,7 +33,13 @@ public final class Trial {
     /// A connection that the check let go without closing it.
     func closeAtTheEnd(_ descriptor: Int32) { leaving.withLock { leftOpen.append(descriptor) } }
 
-    func stopPrograms() { for subject in subjects { subject.stop() } }
+    func stopPrograms() {
+        for subject in subjects { subject.stop() }
+        for end in endings.reversed() { end() }
+    }
+
+    /// What the check has started beside the program is ended after it, whichever way the check ends.
+    public func atTheEnd(_ end: @escaping () -> Void) { endings.append(end) }
 
     func removeFolder() {
         do { try FileManager.default.removeItem(atPath: folder) } catch {

@@ -4,4 +4,4 @@ import GraderKit
 
 let lesson16 = LessonGrader(
     slug: Lesson16.slug,
-    checks: lesson16EchoServer)
+    checks: forwardedChecks + stopSignalChecks + backEndChecks + webSocketBackEndChecks + proxyConfigurationChecks)

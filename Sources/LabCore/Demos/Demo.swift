@@ -59,6 +59,7 @@ public struct Demo: Sendable {
         .options, .nagle,
         .robustClient,
         .unixEcho, .ping, .traceroute,
+        .behindNginx,
     ]
 
     /// - Throws: a usage error that suggests the nearest name.

@@ -62,7 +62,10 @@ struct ProgramBuilder: Sendable {
         do {
             if files.fileExists(atPath: base.path) { try files.removeItem(at: base) }
             try files.createDirectory(at: modules, withIntermediateDirectories: true)
-            for name in ["Course", "CSockets", "LessonHost", "SocketConstants", "Sockets"] {
+            // References, too: some lesson builds on those of earlier ones.
+            let references = try files.contentsOfDirectory(atPath: search).filter { $0.hasPrefix("Solution") }
+                .map { String($0.prefix { $0 != "." }) }
+            for name in Set(["Course", "CSockets", "LessonHost", "SocketConstants", "Sockets"] + references) {
                 let module = "\(search)/\(name).swiftmodule"
                 guard files.fileExists(atPath: module) else { continue }
                 try files.copyItem(atPath: module, toPath: modules.appendingPathComponent("\(name).swiftmodule").path)

@@ -1,0 +1,308 @@
+// Lesson 16: back-end. What it answers, and how it stops. Behind nginx: Lesson16+BehindNginx.swift.
+import Course
+import GraderKit
+import Sockets
+import Wire
+
+private let entry = "back-end"
+
+let backEndChecks: [Check] =
+    backEndAnswerChecks + backEndStopChecks + backEndBehindNginxChecks
+    + concurrentServerChecks(entry, prefix: entry, exchange: healthExchange, clients: 50, suspects: backEndSuspects)
+    + streamServerChecks(entry, prefix: entry, exchange: healthExchange, suspects: backEndSuspects)
+
+let backEndSuspects: [Cause] = [.signalNotCaught]
+
+private let health = "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+private let healthExchange = Exchange(question: Array(health.utf8)) { client in
+    try client.expectAnswer(to: "GET /health", 200, "ok\n")
+}
+
+private let backEndAnswerChecks: [Check] = [
+    Check("back-end-answers", suspects: backEndSuspects) { trial in
+        let server = try trial.serve(entry)
+        let client = try server.connect()
+        // All on one connection.
+        let name = "\(server.subject.processNumber)"
+        for (target, status, body) in [
+            ("/", 200, "\(name) 127.0.0.1 http\n"), ("/health", 200, "ok\n"), ("/missing", 404, nil),
+            ("/health?now=1", 200, "ok\n"), ("/", 200, "\(name) 127.0.0.1 http\n"),
+        ] as [(String, Int, String?)] {
+            try client.send("GET \(target) HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            try client.expectAnswer(to: "GET \(target)", status, body, cause: "keep-alive-ignored-at-back-end")
+        }
+    },
+    Check("back-end-upper", suspects: backEndSuspects) { trial in
+        let server = try trial.serve(entry)
+        let client = try server.connect()
+        for count in [0, 1, 100_000, 1 << 20] {
+            let body = trial.random.letters(count)
+            try client.send(post(count) + body)
+            let answer = try client.answer(to: "POST /upper")
+            try answer.expect(200, "POST /upper")
+            try answer.expectBody(uppercased(body), "POST /upper")
+        }
+        // As a proxy sends it that does not wait for the end.
+        try client.send(
+            "POST /upper HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\n\u{e9}\r\n0\r\n\r\n")
+        let answer = try client.answer(to: "POST /upper")
+        try answer.expectBody(Array("ABC\u{e9}".utf8), "POST /upper")
+    },
+    Check("back-end-closes", suspects: backEndSuspects) { trial in
+        let server = try trial.serve(entry)
+        for request in [
+            "GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            "GET /health HTTP/1.1\r\nHost: a\r\nconnection: foo, Close\r\n\r\n", "GET /health HTTP/1.0\r\n\r\n",
+        ] {
+            let client = try server.connect()
+            try client.send(request)
+            try client.expectAnswer(to: "GET /health", 200, "ok\n")
+            do { try client.expectEnd() } catch var failure as Failure {
+                failure.cause = "open-after-connection-close"
+                throw failure
+            }
+        }
+    },
+    Check("back-end-refuses", suspects: backEndSuspects) { trial in
+        let server = try trial.serve(entry)
+        for (request, status) in [
+            ("nonsense\r\n\r\n", 400), ("GET / HTTP/1.1\r\n\r\n", 400), ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
+            ("POST /upper HTTP/1.1\r\nHost: a\r\nContent-Length: 1048577\r\n\r\n", 413),
+        ] {
+            let client = try server.connect()
+            try client.send(request)
+            let answer = try client.answer(to: request)
+            try answer.expect(status, quoted(Array(request.utf8), most: 40))
+            try client.expectEnd()
+            try healthExchange.visit(server)
+        }
+    },
+    Check("back-end-forwarded", suspects: backEndSuspects) { trial in
+        let server = try trial.serve(entry)
+        let name = "\(server.subject.processNumber)"
+        for (fields, client, scheme) in [
+            ("X-Forwarded-For: 6.6.6.6, 203.0.113.7\r\nX-Forwarded-Proto: https\r\n", "203.0.113.7", "https"),
+            ("X-Forwarded-For: 2001:db8::7\r\nX-Forwarded-Proto: http\r\n", "2001:db8::7", "http"),
+            ("Forwarded: for=6.6.6.6;proto=https\r\n", "127.0.0.1", "http"),
+        ] {
+            let peer = try server.connect()
+            try peer.send("GET / HTTP/1.1\r\nHost: localhost\r\n\(fields)\r\n")
+            try peer.expectAnswer(to: "GET /", 200, "\(name) \(client) \(scheme)\n", cause: "does-not-ask-forwarded")
+        }
+    },
+]
+
+private let backEndStopChecks: [Check] = [
+    Check("back-end-stop", suspects: backEndSuspects) { trial in
+        let server = try trial.serve(entry)
+        try healthExchange.visit(server)
+        server.subject.signal(SIGTERM)
+        try trial.expectReturn(server, cause: "stop-not-noticed")
+        try trial.expectRefused(server)
+    },
+    Check("back-end-stop-waiting", suspects: backEndSuspects) { trial in
+        // One connection that waits for its next request, and one in the middle of a request.
+        let server = try trial.serve(entry)
+        let waiting = try server.connect()
+        try healthExchange.run(waiting)
+        let begun = try server.begin("POST /upper", post(6) + Array("abc".utf8))
+        server.subject.signal(SIGTERM)
+        do {
+            try waiting.expectEnd()
+            // And not only when the time is over for all: the other one is still there.
+            try begun.send("def")
+            let answer = try begun.answer(to: "POST /upper")
+            try answer.expectBody(Array("ABCDEF".utf8), "POST /upper")
+        } catch var failure as Failure {
+            failure.cause = "idle-connection-kept"
+            throw failure
+        }
+        try trial.expectReturn(server, cause: "waits-for-who-is-gone")
+    },
+    Check("back-end-stop-refuses", suspects: backEndSuspects) { trial in
+        let server = try trial.serve(entry)
+        let begun = try server.begin("POST /upper", post(6) + Array("abc".utf8))
+        server.subject.signal(SIGTERM)
+        try trial.expectListenerClosed(server)
+        try trial.expectRefused(server)
+        begun.close()
+        try trial.expectReturn(server, cause: "waits-for-who-is-gone")
+    },
+    Check("back-end-stop-finishes", suspects: backEndSuspects) { trial in
+        let server = try trial.serve(entry)
+        let head = try server.begin("POST /upper", Array(post(6).prefix(30)))
+        let body = try server.begin("POST /upper", post(6) + Array("abc".utf8))
+        server.subject.signal(SIGTERM)
+        try trial.expectListenerClosed(server)
+        for (client, rest) in [
+            (body, "def"), (head, String(decoding: post(6).dropFirst(30), as: UTF8.self) + "abcdef"),
+        ] {
+            do {
+                try client.send(rest)
+                let answer = try client.answer(to: "POST /upper")
+                try answer.expect(200, "POST /upper")
+                try answer.expectBody(Array("ABCDEF".utf8), "POST /upper")
+                try trial.expectCloses(answer, "POST /upper")
+                try client.expectEnd()
+            } catch var failure as Failure {
+                if failure.cause == nil { failure.cause = "begun-request-lost" }
+                throw failure
+            }
+        }
+        try trial.expectReturn(server, cause: "waits-for-who-is-gone")
+    },
+    Check("back-end-stop-answer", suspects: backEndSuspects) { trial in
+        // In the middle of an answer: a client that reads slowly, and gets all of it.
+        let server = try trial.serve(entry)
+        let client = try server.connect(smallBuffers: true)
+        let body = trial.random.letters(1 << 20)
+        try client.send(post(body.count) + body)
+        _ = try server.subject.waitForTimeline { timeline -> Bool? in
+            timeline.calls.contains { $0.isSend } ? true : nil
+        }
+        server.subject.signal(SIGTERM)
+        try trial.expectListenerClosed(server)
+        do {
+            let answer = try client.answer(to: "POST /upper", within: 3 * Deadline.patience)
+            try answer.expect(200, "POST /upper")
+            try answer.expectBody(uppercased(body), "POST /upper")
+        } catch var failure as Failure {
+            failure.cause = "answer-cut-off"
+            throw failure
+        }
+        try client.expectEnd()
+        try trial.expectReturn(server, cause: "waits-for-who-is-gone")
+    },
+    Check("back-end-stop-health", suspects: backEndSuspects) { trial in
+        let server = try trial.serve(entry)
+        let client = try server.begin("GET /health", Array(health.utf8.dropLast(2)))
+        server.subject.signal(SIGTERM)
+        try trial.expectListenerClosed(server)
+        try client.send("\r\n")
+        try client.expectAnswer(to: "GET /health", 503, nil, cause: "healthy-while-stopping")
+        try trial.expectReturn(server, cause: "waits-for-who-is-gone")
+    },
+    Check("back-end-stop-deadline", suspects: backEndSuspects) { trial in
+        // Clients that never come to an end: half a head, half a body, an answer that is never read.
+        let server = try trial.serve(entry)
+        let clients = [
+            try server.begin("GET /health", Array(health.utf8.prefix(20))),
+            try server.begin("POST /upper", post(6) + Array("abc".utf8)),
+        ]
+        let deaf = try server.connect(smallBuffers: true)
+        let body = trial.random.letters(1 << 20)
+        try deaf.send(post(body.count) + body)
+        let before = server.subject.descriptorCount
+        server.subject.signal(SIGTERM)
+        try trial.expectReturn(server, within: 3 * Deadline.patience, cause: "held-up-by-a-client")
+        // The listener and the three.
+        let left = server.subject.descriptorCount
+        guard left <= before - 4 else {
+            throw Failure(
+                expected: say("the listener and three connections are closed", "监听套接字和三个连接都已关闭"),
+                got: say("only \(before - left) of its descriptors were closed", "只关闭了 \(before - left) 个描述符"),
+                cause: "left-open-at-the-end")
+        }
+        for client in clients + [deaf] { client.close() }
+    },
+    Check("back-end-stop-twice", suspects: backEndSuspects) { trial in
+        let server = try trial.serve(entry)
+        let client = try server.begin("POST /upper", post(6) + Array("abc".utf8))
+        server.subject.signal(SIGTERM)
+        try trial.expectListenerClosed(server)
+        // Whoever stops services is impatient.
+        for _ in 0..<5 { server.subject.signal(SIGTERM) }
+        do {
+            try client.send("def")
+            let answer = try client.answer(to: "POST /upper")
+            try answer.expectBody(Array("ABCDEF".utf8), "POST /upper")
+        } catch var failure as Failure {
+            failure.cause = "begun-request-lost"
+            throw failure
+        }
+        try trial.expectReturn(server, cause: "waits-for-who-is-gone")
+    },
+]
+
+private func post(_ count: Int) -> [UInt8] {
+    Array("POST /upper HTTP/1.1\r\nHost: localhost\r\nContent-Length: \(count)\r\n\r\n".utf8)
+}
+
+extension Server {
+    /// A client that has sent a part of a request, and the program has received it.
+    fileprivate func begin(_ request: String, _ part: [UInt8]) throws -> StreamPeer {
+        let client = try connect()
+        let before = subject.timeline.receivedSoFar
+        try client.send(part)
+        let received = try subject.waitForTimeline { $0.receivedSoFar >= before + part.count ? true : nil }
+        guard received != nil else {
+            throw Failure(
+                expected: say("it receives the beginning of \(request)", "接收 \(request) 的开头"),
+                got: say("it does not", "没有接收"))
+        }
+        return client
+    }
+}
+
+extension StreamPeer {
+    /// - Parameter body: nil: any.
+    func expectAnswer(to request: String, _ status: Int, _ body: String?, cause: String? = nil) throws {
+        do {
+            let answer = try answer(to: request)
+            try answer.expect(status, request)
+            if let body { try answer.expectBody(Array(body.utf8), request) }
+        } catch var failure as Failure {
+            if failure.cause == nil { failure.cause = cause }
+            throw failure
+        }
+    }
+}
+
+extension Trial {
+    func expectReturn(_ server: Server, within seconds: Double = Deadline.patience, cause: String) throws {
+        do { try server.expectReturn(within: seconds) } catch var failure as Failure {
+            failure.cause = cause
+            throw failure
+        }
+    }
+
+    /// The stop was noticed: the listening socket is closed, while what was begun goes on.
+    func expectListenerClosed(_ server: Server) throws {
+        let closed = try server.subject.waitForTimeline { timeline -> Bool? in
+            guard let listener = timeline.calls.last(where: { $0.name == "listen" && $0.result == 0 }) else {
+                return nil
+            }
+            return timeline.calls.contains {
+                ["close", "shutdown"].contains($0.name) && $0.descriptor == listener.descriptor && $0.result == 0
+                    && $0.entered > listener.entered
+            } ? true : nil
+        }
+        guard closed != nil else {
+            throw Failure(
+                expected: say("after SIGTERM it closes the listening socket", "收到 SIGTERM 后关闭监听套接字"),
+                got: say("it is still open", "它仍然开着"), cause: "still-accepts")
+        }
+    }
+
+    /// Nobody listens there any more.
+    func expectRefused(_ server: Server) throws {
+        let socket = try closeOnExecSocket(server.address.family, SOCK_STREAM)
+        defer { close(socket) }
+        note(say("connect to \(server.address)", "连接 \(server.address)"))
+        let result = server.address.withSockaddr { connect(socket, $0, $1) }
+        guard result == -1, errno == ECONNREFUSED else {
+            throw Failure(
+                expected: say("a new connection is refused after SIGTERM", "SIGTERM 之后新的连接被拒绝"),
+                got: result == 0 ? say("it is connected", "连接成功") : errorText(errno), cause: "still-accepts")
+        }
+    }
+
+    fileprivate func expectCloses(_ answer: HTTPAnswer, _ request: String) throws {
+        guard !answer.tokens("Connection").contains("close") else { return }
+        throw Failure(
+            expected: say("Connection: close in the answer to \(request)", "对 \(request) 的回答带有 Connection: close"),
+            got: answer["Connection"].map { "Connection: \($0)" } ?? say("no such field", "没有这个字段"),
+            cause: "close-not-announced")
+    }
+}

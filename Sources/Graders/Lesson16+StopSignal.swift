@@ -1,0 +1,64 @@
+// Lesson 16: stop-signal. A signal becomes a descriptor that poll sees.
+import Course
+import GraderKit
+import Sockets
+
+let stopSignalChecks: [Check] = [
+    Check("stop-signal-readable", suspects: [.signalNotCaught]) { trial in
+        for signal in [SIGTERM, SIGINT] {
+            let (program, descriptor) = try trial.stopDescriptor()
+            try trial.expect(
+                try trial.isReadable(descriptor, within: 0, in: program), equals: false,
+                say("readable before any signal", "没有信号时就可读"), cause: "readable-without-signal")
+            program.signal(signal)
+            try trial.expect(
+                try trial.isReadable(descriptor, within: 10_000, in: program), equals: true,
+                say("readable after \(name(signal))", "\(name(signal)) 之后可读"), cause: "signal-not-told")
+        }
+    },
+    Check("stop-signal-stays", suspects: [.signalNotCaught]) { trial in
+        let (program, descriptor) = try trial.stopDescriptor()
+        program.signal(SIGTERM)
+        // Each thread asks for itself.
+        for _ in 0..<3 {
+            try trial.expect(
+                try trial.isReadable(descriptor, within: 10_000, in: program), equals: true,
+                say("readable, again and again", "一直可读"), cause: "signal-told-once")
+        }
+    },
+    Check("stop-signal-often", suspects: [.signalNotCaught]) { trial in
+        let (program, descriptor) = try trial.stopDescriptor()
+        for round in 0..<20 {
+            for _ in 0..<50 { program.signal(round % 2 == 0 ? SIGTERM : SIGINT) }
+            try trial.expect(
+                try trial.isReadable(descriptor, within: 10_000, in: program), equals: true,
+                say("readable after many signals", "许多信号之后可读"), cause: "signal-not-told")
+        }
+    },
+]
+
+private func name(_ signal: Int32) -> String { signal == SIGTERM ? "SIGTERM" : "SIGINT" }
+
+extension Trial {
+    fileprivate func stopDescriptor() throws -> (Subject, Value) {
+        let program = try launch()
+        return (program, try begin("stop-descriptor", [], in: program).value())
+    }
+
+    fileprivate func isReadable(_ descriptor: Value, within patience: Int, in program: Subject) throws -> Bool {
+        let answer = try begin("is-readable", [descriptor, .int(patience)], in: program).value(
+            within: 2 * Deadline.patience)
+        return answer == .bool(true)
+    }
+}
+
+extension Cause {
+    /// The signal's default action ended the process.
+    static let signalNotCaught = Cause("signal-not-caught") { evidence in
+        switch evidence.ending?.signal {
+        case SIGTERM?: return say("SIGTERM ended it", "它被 SIGTERM 结束")
+        case SIGINT?: return say("SIGINT ended it", "它被 SIGINT 结束")
+        default: return nil
+        }
+    }
+}

@@ -1,0 +1,204 @@
+// Lesson 16: ws-back-end. An echo whose pings keep it alive behind a proxy, and which says goodbye.
+import Course
+import GraderKit
+import Sockets
+import Wire
+
+private let entry = "ws-back-end"
+
+let webSocketBackEndChecks: [Check] =
+    webSocketChecks
+    + concurrentServerChecks(entry, prefix: "ws", exchange: oneMessage, clients: 50, suspects: suspects)
+    + streamServerChecks(entry, prefix: "ws", exchange: oneMessage, suspects: suspects)
+
+private let suspects: [Cause] = [.signalNotCaught]
+
+private let webSocketChecks: [Check] = [
+    Check("ws-echo", suspects: suspects) { trial in
+        let client = try trial.serve(entry).webSocket(trial)
+        for text in ["Hello", "", "世界 🌍"] {
+            try client.send(text)
+            try client.expectPastPings(textOpcode, Array(text.utf8))
+        }
+        let bytes = trial.random.bytes(70_000)
+        try client.send(binaryOpcode, bytes)
+        try client.expectPastPings(binaryOpcode, bytes)
+        try client.send(pingOpcode, [1, 2, 3])
+        try client.expectPastPings(pongOpcode, [1, 2, 3])
+        try client.send(closeOpcode, [0x03, 0xE8])
+        try client.expectPastPings(closeOpcode, [0x03, 0xE8])
+        try client.expectEnd()
+    },
+    Check("ws-pings", suspects: suspects + [.textForPing]) { trial in
+        // A client that has nothing to say is spoken to.
+        let client = try trial.serve(entry).webSocket(trial)
+        for _ in 0..<3 { try client.send(pongOpcode, try client.expectPing()) }
+        try client.send("still here")
+        try client.expectPastPings(textOpcode, Array("still here".utf8))
+    },
+    Check("ws-through-nginx", suspects: suspects + [.textForPing]) { trial in
+        let server = try trial.serve(entry)
+        let proxy = try trial.soundProxy(webSocketBackEnds: [server.address.port], subject: server.subject)
+        try trial.explaining(by: proxy.nginx) {
+            try trial.outliveTimeout { try proxy.webSocket() }
+        }
+    },
+    Check("ws-through-tls", suspects: suspects + [.textForPing]) { trial in
+        let server = try trial.serve(entry)
+        let proxy = try trial.soundProxy(webSocketBackEnds: [server.address.port], subject: server.subject)
+        try trial.explaining(by: proxy.nginx) {
+            let client = try proxy.webSocket(secure: true)
+            let text = trial.random.letters(70_000)
+            try client.send(textOpcode, text)
+            try client.expectPastPings(textOpcode, text)
+            _ = try client.expectPing()
+        }
+    },
+    Check("ws-stop-goes-away", suspects: suspects) { trial in
+        let server = try trial.serve(entry)
+        let clients = try (0..<5).map { _ in try server.webSocket(trial) }
+        for client in clients {
+            try client.send("hello")
+            try client.expectPastPings(textOpcode, Array("hello".utf8))
+        }
+        // One has connected, and not asked for anything yet.
+        let early = try server.connect()
+        server.subject.signal(SIGTERM)
+        try trial.expectListenerClosed(server)
+        for client in clients {
+            let code = try client.expectCloseFrame()
+            guard code == 1001 else {
+                throw Failure(
+                    expected: say(
+                        "a close frame with 1001 on \(client.stream.name)", "\(client.stream.name)收到代码 1001 的关闭帧"),
+                    got: code.map { "\($0)" } ?? say("one without a code", "没有代码的关闭帧"), cause: "wrong-close-code")
+            }
+        }
+        // Now each of them answers, and what the program says next is the end.
+        for client in clients {
+            try client.send(closeOpcode, [0x03, 0xE9])
+            try client.expectEnd()
+        }
+        try trial.expectReturn(server, cause: "waits-for-who-is-gone")
+        early.close()
+    },
+    Check("ws-stop-deadline", suspects: suspects) { trial in
+        let server = try trial.serve(entry)
+        let mute = try server.webSocket(trial)
+        let half = try server.connect()
+        try half.send("GET /ws HTTP/1.1\r\n")
+        let deaf = WebSocketPeer(try server.connect(smallBuffers: true), trial)
+        try deaf.shakeHands()
+        let message = deaf.frame(binaryOpcode, trial.random.bytes(60_000))
+        _ = try deaf.stream.sendUntilStuck(Array(repeatElement(message, count: 20).joined()))
+        server.subject.signal(SIGTERM)
+        try trial.expectReturn(server, within: 3 * Deadline.patience, cause: "held-up-by-a-client")
+        for stream in [mute.stream, half, deaf.stream] { stream.close() }
+    },
+    Check("ws-stop-talker", suspects: suspects) { trial in
+        // Somebody who never stops talking: the stop is seen all the same.
+        let server = try trial.serve(entry)
+        let client = try server.webSocket(trial)
+        try client.send("first")
+        try client.expectPastPings(textOpcode, Array("first".utf8))
+        server.subject.signal(SIGTERM)
+        var code: UInt16?
+        let frame = client.frame(textOpcode, Array("and another thing".utf8))
+        for _ in 0..<100_000 {
+            _ = try client.stream.sendWhatFits(frame)
+            guard case .frame(let frame) = try client.next(say("an echo, or a close frame", "回显或关闭帧")) else { break }
+            if frame.opcode == closeOpcode {
+                code = frame.payload.count >= 2 ? UInt16(frame.payload[0]) << 8 | UInt16(frame.payload[1]) : 0
+                break
+            }
+        }
+        guard code == 1001 else {
+            throw Failure(
+                expected: say("a close frame with 1001, in the middle of talk", "说话途中收到代码 1001 的关闭帧"),
+                got: code.map { "\($0)" } ?? say("none", "没有"), cause: "wrong-close-code")
+        }
+        try client.send(closeOpcode, [0x03, 0xE9])
+        try trial.expectReturn(server, cause: "waits-for-who-is-gone")
+    },
+]
+
+extension Trial {
+    /// A client that only answers pings lives longer than the proxy waits for silence: twice its timeout. Where the machine
+    /// held up the program's pings, that is no proof of anything: then it is tried again.
+    fileprivate func outliveTimeout(_ join: () throws -> WebSocketPeer) throws {
+        let timeout = UInt64(Lesson16.proxyTimeout) * 1_000_000
+        for attempt in 1...3 {
+            let client = try join()
+            let began = now()
+            do {
+                while now() < began + 2 * timeout + timeout / 2 {
+                    try client.send(pongOpcode, try client.expectPing())
+                }
+                try client.send("alive")
+                return try client.expectPastPings(textOpcode, Array("alive".utf8))
+            } catch var failure as Failure {
+                failure.cause = failure.cause ?? "cut-by-the-proxy"
+                guard attempt < 3, failure.cause == "cut-by-the-proxy" else { throw failure }
+                note(say("cut by nginx: once more", "被 nginx 切断：再试一次"))
+            }
+        }
+    }
+}
+
+extension WebSocketPeer {
+    /// The next frame is a ping; its payload.
+    fileprivate func expectPing() throws -> [UInt8] {
+        let sentence = say("a ping frame on \(stream.name)", "\(stream.name)收到 ping 帧")
+        switch try next(sentence) {
+        case .frame(let frame):
+            guard frame == .whole(pingOpcode, frame.payload), frame.payload.count <= 125 else {
+                throw Failure(
+                    expected: sentence, got: frame.words, cause: frame.opcode <= 2 ? "text-for-ping" : nil)
+            }
+            return frame.payload
+        case .end:
+            throw Failure(expected: sentence, got: say("the connection was closed", "连接被关闭"), cause: "cut-by-the-proxy")
+        case .broken(let code):
+            throw Failure(
+                expected: sentence, got: say("the connection was broken: ", "连接断开：") + errorText(code),
+                cause: "cut-by-the-proxy")
+        case .late: throw Failure(expected: sentence, got: say("nothing", "什么也没有"), cause: "no-pings")
+        }
+    }
+
+    /// The next frame that is no ping.
+    fileprivate func expectPastPings(_ opcode: UInt8, _ payload: [UInt8]) throws {
+        let wanted = ReceivedFrame.whole(opcode, payload)
+        let sentence = say("\(wanted.words) on \(stream.name)", "\(stream.name)收到 \(wanted.words)")
+        let frame = try nextPastPings(sentence)
+        guard frame == wanted else { throw Failure(expected: sentence, got: frame.words) }
+    }
+
+    /// - Returns: its code; nil if it has none.
+    fileprivate func expectCloseFrame() throws -> UInt16? {
+        let sentence = say("a close frame on \(stream.name)", "\(stream.name)收到关闭帧")
+        let frame: ReceivedFrame
+        do { frame = try nextPastPings(sentence) } catch var failure as Failure {
+            failure.cause = "no-goodbye"
+            throw failure
+        }
+        guard frame == .whole(closeOpcode, frame.payload), frame.payload.count != 1 else {
+            throw Failure(expected: sentence, got: frame.words, cause: "no-goodbye")
+        }
+        return frame.payload.count >= 2 ? UInt16(frame.payload[0]) << 8 | UInt16(frame.payload[1]) : nil
+    }
+
+    private func nextPastPings(_ sentence: String) throws -> ReceivedFrame {
+        let deadline = Deadline()
+        while true {
+            switch try next(sentence, until: deadline) {
+            case .frame(let frame) where frame.opcode == pingOpcode: try send(pongOpcode, frame.payload)
+            case .frame(let frame): return frame
+            case .end: throw Failure(expected: sentence, got: say("the connection was closed", "连接被关闭"))
+            case .broken(let code):
+                throw Failure(expected: sentence, got: say("the connection was broken: ", "连接断开：") + errorText(code))
+            case .late: throw Failure(expected: sentence, got: say("nothing", "什么也没有"))
+            }
+        }
+    }
+}
