@@ -23,7 +23,7 @@ func webSocketBackEnd(host: String, port: UInt16, proxyTimeout: Milliseconds, st
     // Step 2: the handshake; then messages back as they came, pong for ping, close for close.
     // todo("step 2: echo")
 
-    // Step 3: a ping (opcode 9) often enough that the proxy never waits for proxyTimeout.
+    // Step 3: a ping (opcode 9) often enough that the proxy never waits for proxyTimeout; not more than ten times in it.
     // todo("step 3: pings")
 
     // Step 4: stop: a close frame with code 1001 to each client; then only its close frame is waited for, at most

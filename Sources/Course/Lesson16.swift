@@ -15,8 +15,8 @@ public struct Lesson16: LessonContract {
     /// HTTP/1.1 for a proxy; returns when `stop` has become readable and what was begun is finished, or has taken longer
     /// than `stopPatience`. `name` is how it calls itself in its answers.
     public var backEnd: (_ host: String, _ port: UInt16, _ name: String, _ stop: Int32) throws -> Void
-    /// A WebSocket echo whose pings keep a connection alive through a proxy that cuts what is silent for `proxyTimeout`;
-    /// returns as `backEnd` does, with a close frame for everybody.
+    /// A WebSocket echo whose pings keep a connection alive through a proxy that cuts what is silent for `proxyTimeout`, and
+    /// which pings nobody more often than ten times in that time; returns as `backEnd` does, with a close frame for everybody.
     public var webSocketBackEnd:
         (_ host: String, _ port: UInt16, _ proxyTimeout: Milliseconds, _ stop: Int32) throws -> Void
     /// What stands in nginx.conf between `http {` and `}`.
@@ -70,6 +70,10 @@ public struct Lesson16: LessonContract {
             .server("back-end") { host, port in try backEnd(host, port, "\(getpid())", try stopDescriptor()) },
             .server("ws-back-end") { host, port in
                 try webSocketBackEnd(host, port, Lesson16.proxyTimeout, try stopDescriptor())
+            },
+            // Behind a proxy that waits for as long as nginx does unless it is told otherwise.
+            .server("ws-back-end-60s") { host, port in
+                try webSocketBackEnd(host, port, 60_000, try stopDescriptor())
             },
             // Two ports, the certificate and its key, two lists of ports, the timeout.
             .function("proxy-configuration") { a in

@@ -13,9 +13,11 @@ let backEndBehindNginxChecks: [Check] = [
         let name = "\(server.subject.processNumber)"
         try trial.explaining(by: proxy.nginx) {
             for secure in [false, true] {
-                // The client says that it is somebody else.
+                // The client says that it came in another way. (That it is somebody else it could say: on this machine it
+                // is 127.0.0.1, which is trusted.)
                 let answer = try proxy.ask(
-                    "GET", "/", "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: gopher\r\n", secure: secure)
+                    "GET", "/", "X-Forwarded-Proto: \(secure ? "http" : "https")\r\nForwarded: for=6.6.6.6\r\n",
+                    secure: secure)
                 try answer.expect(200, "GET /")
                 do {
                     try answer.expectBody(Array("\(name) 127.0.0.1 \(secure ? "https" : "http")\n".utf8), "GET /")

@@ -8,8 +8,11 @@ private let entry = "ws-back-end"
 
 let webSocketBackEndChecks: [Check] =
     webSocketChecks
-    + concurrentServerChecks(entry, prefix: "ws", exchange: oneMessage, clients: 50, suspects: suspects)
-    + streamServerChecks(entry, prefix: "ws", exchange: oneMessage, suspects: suspects)
+    + concurrentServerChecks(patient, prefix: "ws", exchange: oneMessage, clients: 50, suspects: suspects)
+    + streamServerChecks(patient, prefix: "ws", exchange: oneMessage, suspects: suspects)
+
+/// The same with a timeout of a minute: no ping comes between a question and its answer.
+private let patient = "ws-back-end-60s"
 
 private let suspects: [Cause] = [.signalNotCaught]
 
