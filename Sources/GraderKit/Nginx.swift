@@ -162,7 +162,13 @@ public final class Nginx: @unchecked Sendable {
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map {
             "    \($0)_temp_path \"\(folder)/\($0)\";"
         }
+        // Started by root, its worker would be somebody else, who may not look into our folder.
+        var user = ""
+        if geteuid() == 0, let name = getpwuid(0)?.pointee.pw_name, let group = getgrgid(getegid())?.pointee.gr_name {
+            user = "user \(String(cString: name)) \(String(cString: group));"
+        }
         return """
+            \(user)
             # In the foreground, in one worker: whoever starts it can end it, and requests are dealt out in one row.
             daemon off;
             worker_processes 1;

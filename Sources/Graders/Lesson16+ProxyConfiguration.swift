@@ -107,7 +107,7 @@ let proxyConfigurationChecks: [Check] = [
             guard count == 1 else {
                 throw Failure(
                     expected: say("one back end gets POST /order", "只有一个后端收到 POST /order"),
-                    got: say("\(count) did", "有 \(count) 个收到"), cause: "post-repeated")
+                    got: say("\(count) did", "有 \(count) 个收到"), cause: "post-sent-to-two")
             }
         }
     },

@@ -117,6 +117,7 @@ final class DemoRefusalTests: XCTestCase {
             ("duplex-chat", "06-select", "DuplexChat.swift"), ("epoll-why", "07-epoll", "EpollServer.swift"),
             ("robust-client", "11-errors", "ConnectWithRetry.swift"),
             ("options", "10-options", "ReadOptions.swift"), ("nagle", "10-options", "RequestServer.swift"),
+            ("behind-nginx", "16-production", "StopSignal.swift"),
         ]
         for (name, slug, file) in starts {
             let demo = try Demo.find(name)

@@ -93,6 +93,15 @@ private final class BehindNginx {
 
     private func introduce(_ nginx: Nginx) {
         let (http, https) = (nginx.ports.http, nginx.ports.https)
+        guard play.stage.draws else {
+            // For a script.
+            if play.options.serve {
+                play.screen.print([
+                    StyledText("listening on 127.0.0.1:\(http)"), StyledText("with TLS on 127.0.0.1:\(https)"),
+                ])
+            }
+            return
+        }
         play.introduce(
             say(
                 "Servers: \(play.author). nginx stands in front of them; all ports were chosen by the kernel.",

@@ -168,12 +168,17 @@ public struct Doctor: Sendable {
                 "只有课文里的实验要用：sudo apt-get install netcat-openbsd iproute2 tcpdump curl git"))
     }
 
+    /// What lesson 16 puts in front of servers, and what makes its certificate.
     private func nginx() -> Finding {
-        if let path = which("nginx") { return Finding("nginx", .good, path) }
+        // Debian keeps nginx where a user's PATH may not lead.
+        let nginx = which("nginx") ?? (access("/usr/sbin/nginx", X_OK) == 0 ? "/usr/sbin/nginx" : nil)
+        if let nginx, let openssl = which("openssl") { return Finding("nginx", .good, "\(nginx), \(openssl)") }
         return Finding(
-            "nginx", .limited, say("not installed", "没有安装"),
+            "nginx", .limited,
+            nginx == nil ? say("not installed", "没有安装") : say("openssl is not installed", "没有安装 openssl"),
             advice: say(
-                "Only lesson 16 needs it: sudo apt-get install nginx", "只有第 16 课需要：sudo apt-get install nginx"))
+                "Only lesson 16 needs nginx and openssl: sudo apt-get install nginx-light openssl",
+                "只有第 16 课需要 nginx 和 openssl：sudo apt-get install nginx-light openssl"))
     }
 
     private func locale() -> Finding {
