@@ -4,4 +4,9 @@ import LessonHost
 
 LessonHost.run(
     Lesson12(
-        echoServer: echoServer))
+        iterativeServer: iterativeServer,
+        forkServer: forkServer,
+        threadServer: threadServer,
+        poolServer: poolServer,
+        asyncServer: asyncServer,
+        makeHub: { BroadcastHub() }))

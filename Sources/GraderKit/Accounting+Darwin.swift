@@ -49,6 +49,11 @@ extension Subject {
         return failure == 0 ? Int(usage.ri_lifetime_max_phys_footprint) : 0
     }
 
+    /// What it and its children have in memory now, in bytes.
+    public var memoryWithChildren: Int {
+        ([processNumber] + children.all).reduce(0) { $0 + (task($1).map { Int($0.pti_resident_size) } ?? 0) }
+    }
+
     /// The system keeps no record of the most that a process ever had a claim on: what it has now, in bytes.
     public var peakAddressSpace: Int { task(processNumber).map { Int($0.pti_virtual_size) } ?? 0 }
 

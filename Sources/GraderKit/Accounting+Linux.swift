@@ -43,6 +43,16 @@ extension Subject {
     /// The most memory that it ever had a claim on, used or not, in bytes.
     public var peakAddressSpace: Int { statusBytes("VmPeak:") }
 
+    /// What it and its children have in memory now, in bytes; what several of them share is counted once.
+    public var memoryWithChildren: Int {
+        ([processNumber] + children.all).reduce(0) { sum, process in
+            // Pss: the share of each page that is this process's.
+            let rollup = (try? String(contentsOfFile: "/proc/\(process)/smaps_rollup", encoding: .utf8)) ?? ""
+            let line = rollup.split(separator: "\n").first { $0.hasPrefix("Pss:") }
+            return sum + (line?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0) * 1024
+        }
+    }
+
     /// A line of /proc/PID/status that is in kB; 0 once the process has ended.
     private func statusBytes(_ name: String) -> Int {
         guard let status = try? String(contentsOfFile: "/proc/\(processNumber)/status", encoding: .utf8),

@@ -116,6 +116,8 @@ final class DemoRefusalTests: XCTestCase {
             ("nonblocking-connect", "06-select", "ConnectWithTimeout.swift"),
             ("duplex-chat", "06-select", "DuplexChat.swift"), ("epoll-why", "07-epoll", "EpollServer.swift"),
             ("robust-client", "11-errors", "ConnectWithRetry.swift"),
+            ("pool-echo", "12-concurrency", "PoolServer.swift"),
+            ("async-echo", "12-concurrency", "AsyncServer.swift"),
             ("options", "10-options", "ReadOptions.swift"), ("nagle", "10-options", "RequestServer.swift"),
             ("behind-nginx", "16-production", "StopSignal.swift"),
         ]

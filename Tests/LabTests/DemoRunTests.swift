@@ -54,6 +54,8 @@ final class DemoRunTests: XCTestCase {
             ("file-transfer", "✔ nothing of it is left"),
             ("nonblocking-connect", "getsockopt(3) → ECONNREFUSED"),
             ("epoll-why", "    900 select █"),
+            ("five-servers", "iterative       1"), ("five-servers", "pool            4"),
+            ("five-servers", "async          30"),
             ("robust-client", "getsockopt(3) → ECONNREFUSED"), ("robust-client", "recv(3) = -1 ECONNRESET"),
             ("options", "setsockopt(TCP_KEEPCNT): Invalid argument (EINVAL)"),
             ("nagle", "two, TCP_NODELAY"),

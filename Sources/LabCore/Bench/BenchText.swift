@@ -34,9 +34,9 @@ public struct BenchText {
         return lines
     }
 
-    /// The C server that three of ours are compared with is an epoll server, whatever they are.
+    /// The C server that five of ours are compared with is an epoll server, whatever they are.
     private func baselineName(_ row: ServerBench.Row) -> String {
-        ["tcp", "select"].contains(row.bench) ? "epoll" : row.bench
+        ["tcp", "select", "pool", "async"].contains(row.bench) ? "epoll" : row.bench
     }
 
     private func name(_ row: ServerBench.Row) -> String {

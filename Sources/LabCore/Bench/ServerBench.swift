@@ -9,7 +9,7 @@ import Foundation
 public struct ServerBench: Sendable {
     /// What can be measured, by the name on the command line.
     public enum Kind: String, CaseIterable, Sendable {
-        case udp, tcp, select, epoll, websocket, http
+        case udp, tcp, select, epoll, pool, async, websocket, http
         /// Not a race: thousands of connections at once, and not a byte lost.
         case crowd
     }
@@ -147,7 +147,8 @@ public struct ServerBench: Sendable {
         add("UDP", ["udp"], yardstick: "udp", reference(.udp, least: 0.95))
         add(
             "TCP", ["tcp"], yardstick: "epoll",
-            reference(.tcp, least: nil) + reference(.select, least: nil) + reference(.epoll, least: 0.95))
+            reference(.tcp, least: nil) + reference(.select, least: nil) + reference(.epoll, least: 0.95)
+                + reference(.pool, least: nil) + reference(.async, least: nil))
         add("WebSocket", ["websocket"], yardstick: "websocket", reference(.websocket, least: 0.85))
         // At least as fast as nginx in this very run: that is known only when it has been measured.
         var files = reference(.http, least: nil, [folder])

@@ -58,6 +58,7 @@ public struct Demo: Sendable {
         .httpServer, .httpClient, .httpSelect, .wsEcho, .wsClient, .wsChat,
         .options, .nagle,
         .robustClient,
+        .poolEcho, .asyncEcho, .fiveServers,
         .unixEcho, .ping, .traceroute,
         .behindNginx,
     ]

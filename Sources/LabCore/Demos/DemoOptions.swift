@@ -36,8 +36,7 @@ public struct DemoOptions: Equatable, Sendable {
         OptionSpecification("--mine", "your exercise instead of the reference", "用你写的练习代替参考实现"),
         OptionSpecification("--quiet", "only the answers, no drawing", "只输出回答，不画图"),
         OptionSpecification("--root", value: "DIR", "the folder that is served", "提供其中文件的文件夹"),
-        OptionSpecification(
-            "--json", "what was measured, as JSON (epoll-why, nagle)", "以 JSON 输出测量结果（epoll-why、nagle）"),
+        OptionSpecification("--json", "what was measured, as JSON", "以 JSON 输出测量结果"),
         OptionSpecification("--seed", value: "NUMBER", "another weather for udp-lossy", "udp-lossy 用另一个随机种子"),
     ]
 

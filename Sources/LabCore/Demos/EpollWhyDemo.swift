@@ -197,7 +197,7 @@ private final class EpollWhy {
 }
 
 /// `12,345`
-private func grouped(_ number: Int) -> String {
+func grouped(_ number: Int) -> String {
     var digits = "\(number)"
     var parts: [String] = []
     while digits.count > 3 {

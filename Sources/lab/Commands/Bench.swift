@@ -5,15 +5,15 @@ import LabCore
 extension Command {
     static let bench = Command(
         name: "bench",
-        usage: ["[udp] [tcp] [select] [epoll] [websocket] [http] [crowd]", "edit [LESSON [EXERCISE]]"],
+        usage: ["[udp|tcp|select|epoll|pool|async|websocket|http|crowd …]", "edit [LESSON [EXERCISE]]"],
         summary: Text(
             en: "how fast the reference servers are, and how long from a save to a verdict",
             zh: "参考服务器有多快；从保存到结果要多久"),
         details: Text(
             en:
                 "`lab bench` runs the reference servers, built for release, beside plain C that does the same work, in turn and "
-                + "on one CPU, and prints messages a second and the ratio to C. tcp is a thread for each client; tcp, select and "
-                + "epoll are compared with an epoll server in C; http with a server from memory, and with nginx if it is "
+                + "on one CPU, and prints messages a second and the ratio to C. tcp is a thread for each client, pool a pool of "
+                + "64 threads, async a task for each client; these, select and epoll are compared with an epoll server in C; http with a server from memory, and with nginx if it is "
                 + "installed. crowd is 5,000 connections at once. Every byte is checked. It ends with 1 if one is lost or wrong, "
                 + "or if a ratio is below what is asked of it. Linux only. The first time it builds for about a minute, into "
                 + ".lab/bench-servers.\n\n"
@@ -21,7 +21,8 @@ extension Command {
                 + "file, in one run. It ends with 1 if the ratio is over 3. It works on a copy in .lab/bench; your files stay "
                 + "as they are.",
             zh: "`lab bench` 以 release 方式编译参考服务器，让它们与做同样工作的 C 程序在同一个 CPU 上轮流运行，"
-                + "给出每秒消息数和与 C 之比。tcp 是每个客户端一个线程；tcp、select、epoll 都与 C 写的 epoll 服务器比较；"
+                + "给出每秒消息数和与 C 之比。tcp 是每个客户端一个线程，pool 是 64 个线程的线程池，async 是每个客户端一个任务；"
+                + "它们和 select、epoll 都与 C 写的 epoll 服务器比较；"
                 + "http 与直接从内存回答的 C 程序比较，装有 nginx 时也与它比较。crowd 是 5,000 个连接同时在线。每个字节都核对。"
                 + "有字节丢失或出错，或者比值低于要求，退出码为 1。只能在 Linux 上运行。第一次要编译一分钟左右，产物在 .lab/bench-servers。\n\n"
                 + "`lab bench edit` 保存一个文件、编译并评一项检查，与同一次运行中单独用 swiftc 编译同一文件比较。比值超过 3 时退出码为 1。"
@@ -35,7 +36,7 @@ extension Command {
             Example("lab bench udp epoll", "two of them", "只测其中两个"),
             Example("lab bench edit", "lesson 03's upper-case server", "用第 03 课的大写服务器"),
         ],
-        words: 0...7
+        words: 0...9
     ) { invocation in
         guard let rounds = Int(invocation.arguments.options["--rounds"] ?? "7"), (1...1000).contains(rounds) else {
             throw CommandError.usage(say("--rounds takes a number from 1 to 1000.", "--rounds 要 1 到 1000 的数。"))

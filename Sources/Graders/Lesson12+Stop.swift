@@ -1,0 +1,152 @@
+// The graceful stop of lesson 12: the same for the pool and for async/await.
+import Course
+import GraderKit
+import Sockets
+import Wire
+
+private let exchange = lesson12Exchange
+
+/// - Parameter suspects: mistakes that only a server of its kind can make.
+func gracefulStopChecks(_ entry: String, prefix: String, suspects: [Cause]) -> [Check] {
+    let suspects = suspects + [.deafHoldsStop, .idleHoldsStop, .stopUnheard]
+    return [
+        Check("\(prefix)-stop-alone", suspects: suspects) { trial in
+            let server = try trial.serve(entry)
+            try server.askToStop(trial)
+            try server.expectReturn()
+            try trial.expectEverythingClosed(server)
+        },
+        Check("\(prefix)-stop-idle", suspects: suspects) { trial in
+            let server = try trial.serve(entry)
+            let clients = try (0..<3).map { _ in try server.connect() }
+            for client in clients { try exchange.run(client) }
+            try server.askToStop(trial)
+            for client in clients { try client.expectEnd() }
+            try server.expectReturn()
+            try trial.expectEverythingClosed(server)
+        },
+        Check("\(prefix)-stop-finishes", suspects: [.droppedAtStop] + suspects) { trial in
+            let server = try trial.serve(entry)
+            let idle = try server.connect()
+            try exchange.run(idle)
+            let client = try server.connect(smallBuffers: true)
+            let message = try trial.fillWithAnswers(client, of: server)
+            try server.askToStop(trial)
+            let asked = now()
+            // Nobody who is not in the middle of something is left: the stop is under way.
+            try idle.expectEnd()
+            do {
+                try client.expect(uppercased(message))
+                try client.expectEnd()
+            } catch let failure as Failure {
+                // Had the machine stood still until the grace was over, a right server would have given up as well.
+                let waited = Int(now() - asked) / 1_000_000
+                if waited > Lesson12.grace * 3 / 4 && waited < Lesson12.grace + 2000 { throw Unavailable(busyMachine) }
+                throw failure
+            }
+            try server.expectReturn()
+        },
+        Check("\(prefix)-stop-refuses", suspects: suspects) { trial in
+            let server = try trial.serve(entry)
+            let deaf = try server.connect(smallBuffers: true)
+            _ = try trial.fillWithAnswers(deaf, of: server)
+            try server.askToStop(trial)
+            // The deaf client holds it up until the grace is over; the listener must not.
+            try server.expectReturn(within: Deadline.patience + Double(Lesson12.grace) / 1000)
+            let timeline = server.subject.timeline
+            guard let listen = timeline.calls("listen").last,
+                let accepted = timeline.calls.last(where: { $0.isAccept && $0.result >= 0 }),
+                let refused = timeline.close(of: listen.descriptor, after: listen.entered),
+                let gone = timeline.close(of: Int32(accepted.result), after: accepted.entered)
+            else {
+                throw Failure(
+                    expected: say("the listener and the connection are closed", "监听套接字和连接都已关闭"),
+                    got: say("one of them is not", "有一个没有关闭"), cause: "left-open-at-stop")
+            }
+            guard refused.entered < gone.entered else {
+                throw Failure(
+                    expected: say(
+                        "the listener is closed first, and then a client that does not take its answer",
+                        "先关闭监听套接字，再断开不取回答的客户端"),
+                    got: say("the listener was closed last", "监听套接字最后才关闭"), cause: "listens-while-stopping")
+            }
+        },
+        Check("\(prefix)-stop-deadline", suspects: suspects) { trial in
+            let server = try trial.serve(entry)
+            // Fewer than a pool has threads.
+            let deaf = try (0..<2).map { _ in try server.connect(smallBuffers: true) }
+            for client in deaf { _ = try client.sendUntilStuck(trial.random.letters(1 << 20)) }
+            try server.askToStop(trial)
+            try server.expectReturn(within: Deadline.patience + Double(Lesson12.grace) / 1000)
+            try trial.expectEverythingClosed(server)
+        },
+    ]
+}
+
+private let busyMachine = say(
+    "this machine is too busy to send 200 KB in \(Lesson12.grace) ms", "这台机器太忙，\(Lesson12.grace) ms 内传不完 200 KB")
+
+extension Server {
+    /// SIGTERM, as `kill` sends it.
+    func askToStop(_ trial: Trial) throws {
+        trial.note(say("ask it to stop (SIGTERM)", "请它停止（SIGTERM）"))
+        subject.signal(SIGTERM)
+    }
+}
+
+extension Trial {
+    /// Sends a little at a time until the server is in the middle of an answer that the client does not take: it has received
+    /// everything, and still has some of it to send.
+    ///
+    /// - Returns: what was sent.
+    func fillWithAnswers(_ client: StreamPeer, of server: Server) throws -> [UInt8] {
+        let before = server.subject.timeline.received
+        let keptBefore = server.subject.timeline.kept
+        var message: [UInt8] = []
+        while message.count < 4 << 20 {
+            let part = random.letters(4096)
+            try client.send(part)
+            message += part
+            let count = message.count
+            // All of it is received, and then sent; or nothing moves any more.
+            let held = try server.subject.waitForTimeline { timeline -> Bool? in
+                guard timeline.received - before >= count else { return nil }
+                if timeline.kept <= keptBefore { return false }
+                return now() > timeline.lastEvent + 400_000_000 ? true : nil
+            }
+            switch held {
+            case true?: return message
+            case false?: continue
+            case nil:
+                throw Failure(
+                    expected: say("it receives \(count) bytes", "接收 \(count) 字节"),
+                    got: say("it received less", "收到的不足"))
+            }
+        }
+        throw Failure(
+            expected: say("it waits until the client takes its answers", "它等客户端取走回答"),
+            got: say("it took \(message.count) bytes in", "它收下了 \(message.count) 字节"), cause: "keeps-everything")
+    }
+
+    /// Every connection that was accepted has been closed, and the listener too.
+    func expectEverythingClosed(_ server: Server) throws {
+        let timeline = server.subject.timeline
+        var open: Set<Int32> = []
+        for call in timeline.calls where call.returned != nil {
+            if call.name == "listen", call.result == 0 { open.insert(call.descriptor) }
+            if call.isAccept, call.result >= 0 { open.insert(Int32(call.result)) }
+            if call.name == "close" { open.remove(call.descriptor) }
+        }
+        guard open.isEmpty else {
+            throw Failure(
+                expected: say("listener and connections are closed", "监听套接字和连接都已关闭"),
+                got: say("\(open.count) are still open", "还有 \(open.count) 个开着"), cause: "left-open-at-stop")
+        }
+    }
+}
+
+extension Timeline {
+    func close(of descriptor: Int32, after time: UInt64) -> Call? {
+        calls.first { $0.name == "close" && $0.descriptor == descriptor && $0.entered > time }
+    }
+}

@@ -1,0 +1,131 @@
+// What servers with a thread or a process for each client must do besides: lessons 04 and 12.
+import Course
+import GraderKit
+import Sockets
+import Wire
+
+/// - Parameter prefix: what its checks' ids begin with: `threaded`.
+func threadServerChecks(_ entry: String, prefix: String, exchange: Exchange) -> [Check] {
+    [
+        Check(
+            "\(prefix)-no-mixing",
+            suspects: [.closedTooEarly, .sharedBuffer, .sharedConnection, .waitsForThread, .fewThreads]
+        ) { trial in
+            // One byte at a time, so that the threads are all in the middle of their answers at once.
+            let server = try trial.serve(entry, plan: .most(1, each: .send))
+            let clients = try (0..<20).map { _ in try server.connect() }
+            for _ in 0..<5 {
+                let messages = clients.map { _ in trial.random.letters(200) }
+                for (client, message) in zip(clients, messages) { try client.send(message) }
+                for (client, message) in zip(clients, messages) { try client.expect(uppercased(message)) }
+            }
+        },
+        Check("\(prefix)-full", suspects: [.acceptErrorEndedServer, .waitsForThread]) { trial in
+            let server = try trial.serve(entry, plan: .fail(.accept, 2, through: 4, with: EMFILE))
+            let first = try server.connect()
+            try exchange.run(first)
+            let second = try server.connect()
+            try exchange.run(second)
+            try exchange.run(first)
+        },
+    ]
+}
+
+/// - Parameter prefix: what its checks' ids begin with: `forking`.
+func forkServerChecks(_ entry: String, prefix: String, exchange: Exchange) -> [Check] {
+    [
+        Check("\(prefix)-listener") { trial in
+            let server = try trial.serve(entry)
+            let client = try server.connect()
+            try exchange.run(client)
+            server.subject.catchUp()
+            let timeline = server.subject.timeline
+            guard let listener = timeline.calls("listen").last?.descriptor,
+                let receive = timeline.calls.first(where: { $0.isReceive && $0.process != server.process })
+            else { throw Failure.noChild }
+            // A child of a child may serve before its parent's fork has returned.
+            let closed = try server.subject.waitForTimeline(until: Deadline(in: 2)) { timeline in
+                timeline.hasClosed(listener, in: receive.process, before: receive.entered) ? true : nil
+            }
+            guard closed == true else {
+                throw Failure(
+                    expected: say(
+                        "the child closes the listener, descriptor \(listener), before it serves",
+                        "子进程先关闭监听套接字（描述符 \(listener)），再服务"),
+                    got: say("it did not", "没有关闭"), cause: "child-keeps-listener")
+            }
+        },
+        Check("\(prefix)-child-ends", suspects: [.childKeepsServing, .parentKeepsConnection]) {
+            trial in
+            let server = try trial.serve(entry)
+            let client = try server.connect()
+            try exchange.run(client)
+            server.subject.catchUp()
+            let receives = server.subject.timeline.calls.filter(\.isReceive)
+            guard let child = receives.first(where: { $0.process != server.process })?.process else {
+                throw Failure.noChild
+            }
+            client.halfClose()
+            try client.expectEnd()
+            guard server.wait({ !server.subject.isRunning(child) }) else {
+                throw Failure(
+                    expected: say("the child ends with its client", "子进程随客户端一起结束"),
+                    got: say("process \(child) lives on", "进程 \(child) 还在运行"))
+            }
+            try exchange.runOnce(server)
+        },
+        Check("\(prefix)-zombies", suspects: [.zombies, .parentKeepsConnection]) { trial in
+            let server = try trial.serve(entry)
+            for _ in 0..<300 { try exchange.runOnce(server) }
+            // A server that asks for its ended children whenever a client comes has been asked now, too.
+            let last = try server.connect()
+            try exchange.run(last)
+            guard server.wait({ server.subject.children.zombies.count <= 10 }) else {
+                let count = server.subject.children.zombies.count
+                throw Failure(
+                    expected: say("at most 10 zombies after 300 clients", "300 个客户端之后最多 10 个僵尸进程"),
+                    got: say("\(count)", "\(count) 个"), cause: "zombies")
+            }
+        },
+        Check("\(prefix)-full", suspects: [.forkErrorIgnored, .waitsForChild, .neverForked]) { trial in
+            let server = try trial.serve(entry, plan: .fail(.fork, with: EAGAIN))
+            let first = try server.connect()
+            try first.expectEnd()
+            try exchange.runOnce(server)
+        },
+    ]
+}
+
+extension Failure {
+    fileprivate static var noChild: Failure {
+        Failure(
+            expected: say("a child process serves the client", "由子进程服务客户端"),
+            got: say("there is no child process", "没有子进程"), cause: "never-forked")
+    }
+}
+
+extension Timeline {
+    /// Did this process close the descriptor, or its parent before it forked it?
+    fileprivate func hasClosed(_ descriptor: Int32, in process: Int32, before time: UInt64) -> Bool {
+        let closes = calls("close").filter { $0.descriptor == descriptor && $0.process == process }
+        if closes.contains(where: { $0.entered < time }) { return true }
+        guard let fork = calls("fork").first(where: { $0.result == Int64(process) }) else { return false }
+        return hasClosed(descriptor, in: fork.process, before: fork.entered)
+    }
+}
+
+extension Server {
+    /// Of the process that accepts.
+    fileprivate var process: Int32 { subject.processNumber }
+
+    /// Waits until it is so; false if it is not in time. The kernel tells only a parent when its child ends, so this has
+    /// to ask again and again.
+    fileprivate func wait(_ condition: () -> Bool) -> Bool {
+        let deadline = Deadline()
+        while !condition() {
+            if deadline.hasPassed { return false }
+            poll(nil, 0, 5)
+        }
+        return true
+    }
+}
