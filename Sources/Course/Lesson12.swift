@@ -110,36 +110,22 @@ private struct StopRequest: Sendable {
     }
 }
 
-/// Calls `body`, on a thread of its own, at the first SIGTERM or Ctrl-C. To be called before any other thread is started.
-private func onStopSignal(_ body: @escaping @Sendable () -> Void) {
-    // Blocked before anybody can send it, and taken by a thread that waits for nothing else: no signal is lost.
-    var signals = sigset_t()
-    sigemptyset(&signals)
-    sigaddset(&signals, SIGTERM)
-    sigaddset(&signals, SIGINT)
-    pthread_sigmask(SIG_BLOCK, &signals, nil)
-    Thread.detachNewThread { [signals] in
-        var awaited = signals
-        var number: Int32 = 0
-        sigwait(&awaited, &number)
-        body()
-    }
-}
-
 /// Runs an async function from a function that is not, on the main thread: a signal cancels its task.
 private func runUntilDone(_ body: @escaping @Sendable () async throws -> Void) throws {
     let end = TaskEnd()
-    let task = Task.detached {
-        do {
-            try await body()
-            end.come(nil)
-        } catch is CancellationError {
-            end.come(nil)
-        } catch {
-            end.come(error)
-        }
-    }
-    onStopSignal { task.cancel() }
+    // Before there is a task, and with it a thread that a signal could strike.
+    onStopSignal { end.cancel() }
+    end.begin(
+        Task.detached {
+            do {
+                try await body()
+                end.come(nil)
+            } catch is CancellationError {
+                end.come(nil)
+            } catch {
+                end.come(error)
+            }
+        })
     if let error = end.wait() { throw error }
 }
 
@@ -147,6 +133,24 @@ private func runUntilDone(_ body: @escaping @Sendable () async throws -> Void) t
 private final class TaskEnd: @unchecked Sendable {
     private let lock = NSLock()
     private var outcome: (any Error)??
+    private var task: Task<Void, Never>?
+    private var isCancelled = false
+
+    func begin(_ task: Task<Void, Never>) {
+        let isCancelled = lock.withLock {
+            self.task = task
+            return self.isCancelled
+        }
+        if isCancelled { task.cancel() }
+    }
+
+    func cancel() {
+        let task = lock.withLock {
+            isCancelled = true
+            return self.task
+        }
+        task?.cancel()
+    }
 
     func come(_ error: (any Error)?) {
         lock.withLock { outcome = .some(error) }
