@@ -173,6 +173,7 @@ ssize_t sendto(int fd, const void *buffer, size_t size, int flags, const struct 
     return count;
 }
 
+/* argument: flags, the number of pieces */
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
     REFUSE_HIDDEN(fd);
     if (!RECORDED) return REAL(sendmsg)(fd, message, flags);
@@ -180,6 +181,7 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
     struct tap_span span = tap_begin(TAP_sendmsg, fd);
     span.record.length = total(message->msg_iov, message->msg_iovlen);
     span.record.argument[0] = flags;
+    span.record.argument[1] = (int64_t)message->msg_iovlen;
     tap_data_vector(&span, message->msg_iov, message->msg_iovlen, span.record.length);
     tap_address(&span, message->msg_name, message->msg_namelen);
     tap_enter(&span, flags);
@@ -211,12 +213,14 @@ ssize_t write(int fd, const void *buffer, size_t size) {
     return count;
 }
 
+/* argument: nothing, the number of pieces */
 ssize_t writev(int fd, const struct iovec *vector, int vector_count) {
     REFUSE_HIDDEN(fd);
     if (!RECORDED) return REAL(writev)(fd, vector, vector_count);
     if (!is_stream(fd) || !vector || vector_count < 0) return REAL(writev)(fd, vector, vector_count);
     struct tap_span span = tap_begin(TAP_writev, fd);
     span.record.length = total(vector, (size_t)vector_count);
+    span.record.argument[1] = vector_count;
     tap_data_vector(&span, vector, (size_t)vector_count, span.record.length);
     tap_enter(&span, 0);
     ssize_t count = -1;

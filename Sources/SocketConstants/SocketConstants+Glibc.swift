@@ -18,6 +18,7 @@ import Glibc
 @_disfavoredOverload public var MSG_DONTWAIT: Int32 { Int32(Glibc.MSG_DONTWAIT) }
 @_disfavoredOverload public var MSG_WAITALL: Int32 { Int32(Glibc.MSG_WAITALL) }
 @_disfavoredOverload public var MSG_NOSIGNAL: Int32 { Int32(Glibc.MSG_NOSIGNAL) }
+@_disfavoredOverload public var MSG_MORE: Int32 { Int32(Glibc.MSG_MORE) }
 @_disfavoredOverload public var MSG_TRUNC: Int32 { Int32(Glibc.MSG_TRUNC) }
 @_disfavoredOverload public var MSG_ERRQUEUE: Int32 { Int32(Glibc.MSG_ERRQUEUE) }
 

@@ -35,6 +35,9 @@ public struct Call: Sendable {
     /// It came back, but the record of that was dropped: the pipe was full.
     public var returnIsLost = false
 
+    /// How many pieces `writev` and `sendmsg` were given; nil for other calls.
+    public var pieces: Int? { name == "writev" || name == "sendmsg" ? Int(arguments.1) : nil }
+
     /// What `getsockopt` said of SO_ERROR: an errno, 0 for none.
     public var pendingError: Int32? {
         guard name == "getsockopt", result == 0, returned != nil, data.count == 4,

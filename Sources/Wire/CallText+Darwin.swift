@@ -10,6 +10,8 @@ extension Call {
     /// There is no MSG_MORE.
     public var saysMore: Bool { false }
 
+    static let systemMessageFlags: [(bit: Int32, name: String)] = []
+
     var requestName: String { "\(arguments.0)" }
     var watchText: String { "\(arguments.0)" }
     var eventNames: String { "\(arguments.1)" }

@@ -44,10 +44,11 @@ extension Call {
         (O_WRONLY, "O_WRONLY"), (O_RDWR, "O_RDWR"), (O_APPEND, "O_APPEND"), (O_NONBLOCK, "O_NONBLOCK"),
     ]
 
-    static let messageFlags: [(bit: Int32, name: String)] = [
-        (MSG_DONTWAIT, "MSG_DONTWAIT"), (MSG_NOSIGNAL, "MSG_NOSIGNAL"), (MSG_PEEK, "MSG_PEEK"),
-        (MSG_WAITALL, "MSG_WAITALL"), (MSG_TRUNC, "MSG_TRUNC"),
-    ]
+    static let messageFlags: [(bit: Int32, name: String)] =
+        [
+            (MSG_DONTWAIT, "MSG_DONTWAIT"), (MSG_NOSIGNAL, "MSG_NOSIGNAL"), (MSG_PEEK, "MSG_PEEK"),
+            (MSG_WAITALL, "MSG_WAITALL"), (MSG_TRUNC, "MSG_TRUNC"),
+        ] + systemMessageFlags
 
     static let options: [(level: Int32, option: Int32, name: String)] =
         [

@@ -43,8 +43,8 @@ extension Call {
         case "listen": return "\(descriptor), \(arguments.0)"
         case "send", "sendmsg", "sendto":
             let to = given.map { ", → \($0)" } ?? ""
-            return "\(descriptor), \(quoted(data, total: length)), \(length)\(flagsText)\(to)"
-        case "write", "writev": return "\(descriptor), \(quoted(data, total: length)), \(length)"
+            return "\(descriptor), \(quoted(data, total: length)), \(length)\(piecesText)\(flagsText)\(to)"
+        case "write", "writev": return "\(descriptor), \(quoted(data, total: length)), \(length)\(piecesText)"
         case "sendfile": return "\(descriptor), …, \(length)"
         case "recv", "recvfrom", "recvmsg": return "\(descriptor), …, \(length)\(flagsText)"
         case "read", "readv": return "\(descriptor), …, \(length)"
@@ -67,6 +67,12 @@ extension Call {
             return signalName(Int32(truncatingIfNeeded: arguments.0)) + (arguments.1 == 1 ? ", SIG_IGN" : "")
         default: return descriptor >= 0 ? "\(descriptor)" : ""
         }
+    }
+
+    /// ` in 3 pieces`; nothing for one.
+    private var piecesText: String {
+        guard let pieces, pieces > 1 else { return "" }
+        return say(" in \(pieces) pieces", "（\(pieces) 段）")
     }
 
     /// `, MSG_NOSIGNAL`; nothing if there are none.

@@ -187,7 +187,7 @@ private func fileCalls() -> Value {
     var pair: [Int32] = [0, 0]
     socketpair(AF_UNIX, SOCK_STREAM, 0, &pair)
     lseek(file, 0, SEEK_SET)
-    sendFile(pair[0], file, nil, 9)
+    sendfile(pair[0], file, nil, 9)
     return .none
 }
 
@@ -308,6 +308,3 @@ private func halves(_ room: inout [UInt8], _ word: inout [UInt8], _ call: String
     _ descriptors: UnsafeMutablePointer<pollfd>, _ count: nfds_t, _ time: UnsafePointer<timespec>,
     _ mask: UnsafePointer<sigset_t>?
 ) -> Int32
-@_silgen_name("sendfile") @discardableResult private func sendFile(
-    _ to: Int32, _ from: Int32, _ offset: UnsafeMutablePointer<off_t>?, _ count: Int
-) -> Int

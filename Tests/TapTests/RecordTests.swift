@@ -87,9 +87,9 @@ final class RecordTests: ProbeTestCase {
             connect(4, 127.0.0.1:P1) = 0   own address 127.0.0.1:P2
             accept(3) = 5   from 127.0.0.1:P2
             close(3) = 0
-            writev(4, "onetwo", 6) = 6
+            writev(4, "onetwo", 6 in 2 pieces) = 6
             readv(5, …, 6) = 6 "onetwo"
-            sendmsg(4, "onetwo", 6, MSG_NOSIGNAL) = 6
+            sendmsg(4, "onetwo", 6 in 2 pieces, MSG_NOSIGNAL) = 6
             recvmsg(5, …, 6) = 6 "onetwo"
             """)
     }

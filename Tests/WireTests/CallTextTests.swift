@@ -40,7 +40,7 @@ final class CallTextTests: XCTestCase {
         tap.call("sendto", 4, length: 5, data: hello, to: client, result: 5)
         tap.call("sendmsg", 4, length: 5, data: hello, result: 5)
         tap.call("write", 4, length: 5, data: hello, result: -1, error: EPIPE)
-        tap.call("writev", 4, length: 5, data: hello, result: 3)
+        tap.call("writev", 4, with: [0, 3], length: 5, data: hello, result: 3)
         tap.call("sendfile", 4, length: 1 << 20, result: 65_536)
         tap.call("close", 4, result: 0)
         tap.call("shutdown", 4, with: [1], result: 0)
@@ -121,7 +121,7 @@ final class CallTextTests: XCTestCase {
             sendto(4, "hello", 5, → 127.0.0.1:40000) = 5
             sendmsg(4, "hello", 5) = 5
             write(4, "hello", 5) = -1 EPIPE
-            writev(4, "hello", 5) = 3
+            writev(4, "hello", 5 in 3 pieces) = 3
             sendfile(4, …, 1048576) = 65536
             close(4) = 0
             shutdown(4, SHUT_WR) = 0
