@@ -4,4 +4,9 @@ import LessonHost
 
 LessonHost.run(
     Lesson13(
-        reverseBytes: reverseBytes))
+        makeBufferedSocket: { socket, capacity in BufferedSocket(socket: socket, capacity: capacity) },
+        makeConnectionPool: { host, port, limit, idleLimit in
+            try ConnectionPool(host: host, port: port, limit: limit, idleLimit: idleLimit)
+        },
+        writeVectors: writeVectors,
+        sendFile: sendFile))

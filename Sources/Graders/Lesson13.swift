@@ -1,7 +1,7 @@
-// Grader of lesson 13: Throughput. Each exercise has its checks in a file of its own.
+// Grader of lesson 13: throughput. Each exercise has its checks in a file of its own.
 import Course
 import GraderKit
 
 let lesson13 = LessonGrader(
     slug: Lesson13.slug,
-    checks: lesson13ReverseBytes)
+    checks: bufferedSocketChecks + connectionPoolChecks + writeVectorsChecks + lesson13SendFileChecks)

@@ -59,6 +59,7 @@ public struct Demo: Sendable {
         .options, .nagle,
         .robustClient,
         .poolEcho, .asyncEcho, .fiveServers,
+        .buffering, .connectionPool, .sendfile,
         .unixEcho, .ping, .traceroute,
         .behindNginx,
     ]

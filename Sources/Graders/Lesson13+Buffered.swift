@@ -1,0 +1,367 @@
+// Checks of exercise 13 buffered-socket: what the program says of each operation, what the peer gets, and how many calls
+// that took.
+import Course
+import GraderKit
+import Sockets
+import Wire
+
+let bufferedSocketChecks: [Check] = [
+    Check("buffered-lines", suspects: [.receiveForEachByte, .receiveForEachLine]) { trial in
+        let buffered = try trial.makeBuffered(capacity: 4096)
+        // Empty lines, bytes that are no text, and carriage returns are content like any other.
+        let lines = (0..<1000).map { index -> [UInt8] in
+            let bytes = trial.random.bytes(index % 18).map { $0 == UInt8(ascii: "\n") ? 0xff : $0 }
+            return index % 10 == 3 ? bytes + [UInt8(ascii: "\r")] : bytes
+        }
+        try buffered.peer.send(Array(lines.map { $0 + [UInt8(ascii: "\n")] }.joined()))
+        try buffered.peer.waitUntilDelivered()
+        let answers = try buffered.answers(Array(repeating: .line, count: lines.count))
+        for (index, line) in lines.enumerated() {
+            try trial.expect(answers[index], says: .bytes(line), say("line \(index + 1)", "第 \(index + 1) 行"))
+        }
+        try buffered.expectFewCalls(
+            20, say("recv calls for 1,000 lines that were all there", "1,000 行都已到达，recv 的次数"), where: \.isReceive)
+    },
+    Check("buffered-mixed") { trial in
+        for most in [1, 7, 4096] {
+            let buffered = try trial.makeBuffered(capacity: 4096, plan: .most(most, each: .receive))
+            let body = trial.random.bytes(300)
+            try buffered.peer.send(Array("PUT /a\nlength 300\n\n".utf8) + body + Array("next\n".utf8))
+            try buffered.peer.waitUntilDelivered()
+            let answers = try buffered.answers([.line, .line, .line, .exactly(200), .exactly(0), .exactly(100), .line])
+            let expected: [[UInt8]] = [
+                Array("PUT /a".utf8), Array("length 300".utf8), [], Array(body[..<200]), [], Array(body[200...]),
+                Array("next".utf8),
+            ]
+            for (index, bytes) in expected.enumerated() {
+                try trial.expect(answers[index], says: .bytes(bytes), say("read \(index + 1)", "第 \(index + 1) 次读"))
+            }
+        }
+    },
+    Check("buffered-dialogue", suspects: [.waitsForFullBuffer]) { trial in
+        let buffered = try trial.makeBuffered(capacity: 4096)
+        for (operation, bytes, expected) in [
+            (Operation.line, "ping\n", "ping"), (.exactly(4), "four", "four"), (.line, "again\n", "again"),
+        ] {
+            // There is no more until this has been answered.
+            try buffered.peer.send(bytes)
+            let answer = try buffered.answers([operation])[0]
+            try trial.expect(answer, says: .bytes(Array(expected.utf8)), say("what it read", "读到的内容"))
+        }
+    },
+    Check("buffered-end") { trial in
+        let lines = try trial.makeBuffered(capacity: 4096)
+        try lines.peer.send("one\ntwo")
+        lines.peer.halfClose()
+        let answers = try lines.answers([.line, .line, .line, .line])
+        for (index, expected) in [Value.bytes(Array("one".utf8)), .bytes(Array("two".utf8)), .none, .none].enumerated()
+        {
+            try trial.expect(
+                answers[index], says: expected, say("readLine \(index + 1)", "第 \(index + 1) 次 readLine"),
+                cause: index == 1 && answers[index] == .none ? "last-line-lost" : nil)
+        }
+        let bytes = try trial.makeBuffered(capacity: 4096)
+        try bytes.peer.send("abc")
+        bytes.peer.halfClose()
+        let answer = try bytes.answers([.exactly(5)])[0]
+        guard case .list(let words) = answer,
+            words.prefix(3) == [
+                .string("threw"), .string("StreamError"), .string("ended(received: 3)"),
+            ]
+        else {
+            throw Failure(
+                expected: say(
+                    "readExactly(5) throws StreamError.ended(received: 3)",
+                    "readExactly(5) 抛出 StreamError.ended(received: 3)"),
+                got: answer.outcomeText)
+        }
+    },
+    Check("buffered-long-line", suspects: [.noLineLimit]) { trial in
+        let buffered = try trial.makeBuffered(capacity: 1000)
+        let longest = trial.random.letters(1000)
+        try buffered.peer.send(longest + [UInt8(ascii: "\n")])
+        try trial.expect(
+            try buffered.answers([.line])[0], says: .bytes(longest), say("a line of 1,000 bytes", "1,000 字节的一行"))
+        // It need not wait for the newline to know that this is too much.
+        try buffered.peer.send(trial.random.letters(1001))
+        let answer = try buffered.answers([.line])[0]
+        guard case .list(let words) = answer,
+            words.prefix(3) == [
+                .string("threw"), .string("FramingError"), .string("tooLong(limit: 1000)"),
+            ]
+        else {
+            throw Failure(
+                expected: say(
+                    "FramingError.tooLong(limit: 1000) after 1,001 bytes without a newline",
+                    "1,001 字节仍无换行时抛出 FramingError.tooLong(limit: 1000)"),
+                got: answer.outcomeText, cause: "no-line-limit")
+        }
+    },
+    Check("buffered-writes", suspects: [.sendForEachWrite, .neverSentByItself]) { trial in
+        let buffered = try trial.makeBuffered(capacity: 8192)
+        let message = trial.random.letters(10_000)
+        try buffered.expectDone([.writeEach(message, 10)])
+        let sent = buffered.sent
+        guard sent >= message.count - 8192 else {
+            throw Failure(
+                expected: say(
+                    "at most 8,192 of 10,000 bytes are still in the buffer", "10,000 字节中最多还有 8,192 字节留在缓冲区"),
+                got: say("\(message.count - sent) are", "留着 \(message.count - sent) 字节"), cause: "never-full")
+        }
+        try buffered.expectDone([.flush])
+        try buffered.peer.expect(message)
+        try buffered.expectFewCalls(
+            10, say("send calls for 1,000 writes of 10 bytes", "写 1,000 次、每次 10 字节，send 的次数"), where: \.isSend,
+            cause: "no-write-buffer")
+        let large = trial.random.letters(100_000)
+        try buffered.expectDone([.write(large), .write(Array("end".utf8)), .flush])
+        try buffered.peer.expect(large + Array("end".utf8))
+    },
+    Check("buffered-flush", suspects: [.sendForEachWrite]) { trial in
+        let buffered = try trial.makeBuffered(capacity: 8192)
+        try buffered.expectDone([.write(Array("abc".utf8)), .write(Array("def".utf8))])
+        let early = buffered.sends
+        guard early.isEmpty else {
+            throw Failure(
+                expected: say("nothing is sent before the flush", "flush 之前什么也不发"), got: early[0].callText,
+                cause: "no-write-buffer")
+        }
+        try buffered.expectDone([.flush])
+        try buffered.peer.expect("abcdef")
+        let count = buffered.sends.count
+        try buffered.expectDone([.flush])
+        let more = buffered.sends.dropFirst(count)
+        guard more.isEmpty else {
+            throw Failure(
+                expected: say("a flush with nothing to send makes no call", "没有东西可发时，flush 不做任何调用"),
+                got: more.first?.callText ?? "", cause: "flushed-nothing")
+        }
+        try buffered.expectNothingMore()
+    },
+    Check("buffered-short") { trial in
+        let buffered = try trial.makeBuffered(capacity: 8192, plan: .most(7, each: .send))
+        let message = trial.random.letters(1000)
+        try buffered.expectDone([.write(message), .flush])
+        try buffered.expectAll(message, after: say("one flush", "一次 flush"))
+    },
+    Check("buffered-eintr") { trial in
+        let plan = FaultPlan.fail(.send, 1, through: 3, with: EINTR) + .fail(.receive, 1, through: 3, with: EINTR)
+        let buffered = try trial.makeBuffered(capacity: 4096, plan: plan)
+        try buffered.expectDone([.write(Array("question".utf8)), .flush])
+        try buffered.peer.expect("question")
+        try buffered.peer.send("answer\n12345")
+        let answers = try buffered.answers([.line, .exactly(5)])
+        try trial.expect(answers[0], says: .bytes(Array("answer".utf8)), say("the line", "读到的行"))
+        try trial.expect(answers[1], says: .bytes(Array("12345".utf8)), say("the 5 bytes", "读到的 5 个字节"))
+    },
+    Check("buffered-send-fails", suspects: [.flushedFromTheStart]) { trial in
+        let plan = FaultPlan.most(1000, each: .send) + .fail(.send, 3, with: ENOBUFS)
+        let buffered = try trial.makeBuffered(capacity: 8192, plan: plan)
+        let message = trial.random.letters(5000)
+        try buffered.expectDone([.write(message)])
+        try buffered.expectError(ENOBUFS, of: .flush)
+        try buffered.expectDone([.flush])
+        try buffered.expectAll(message, after: say("the second flush", "第二次 flush"))
+    },
+    Check("buffered-receive-fails") { trial in
+        for operation in [Operation.line, .exactly(11)] {
+            let buffered = try trial.makeBuffered(capacity: 4096, plan: .fail(.receive, 2, with: ENOMEM))
+            try buffered.peer.send("hello ")
+            try buffered.expectError(ENOMEM, of: operation)
+            try buffered.peer.send("world\n")
+            try trial.expect(
+                try buffered.answers([operation])[0], says: .bytes(Array("hello world".utf8)),
+                say("the next read, after the first one failed in the middle", "上一次读到一半失败之后，下一次读到的内容"),
+                cause: "lost-on-error")
+        }
+    },
+    Check("buffered-broken", suspects: [.breakUnnoticed]) { trial in
+        let buffered = try trial.makeBuffered(capacity: 1 << 20, smallBuffers: true)
+        try buffered.expectDone([.write(trial.random.letters(512 << 10))])
+        let call = try buffered.begin([.flush])
+        // A reset behind the end of the stream: send fails with EPIPE, and not with ECONNRESET first.
+        _ = try call.subject.waitForTimeline { $0.calls.first(where: \.isSend) }
+        buffered.peer.halfClose()
+        buffered.peer.reset()
+        let answer = try buffered.answers(of: call)[0]
+        guard let code = answer.thrownCode, [EPIPE, ECONNRESET].contains(code) else {
+            throw Failure(
+                expected: say(
+                    "flush throws SocketError EPIPE or ECONNRESET", "flush 抛出 SocketError EPIPE 或 ECONNRESET"),
+                got: answer.outcomeText)
+        }
+    },
+]
+
+// MARK: The one that is tried
+
+/// What it is asked to do: see `BufferedStream.perform` of Course.
+private enum Operation {
+    case line
+    case exactly(Int)
+    case write([UInt8])
+    case writeEach([UInt8], Int)
+    case flush
+
+    var value: Value {
+        switch self {
+        case .line: return .list([.string("line")])
+        case .exactly(let count): return .list([.string("exactly"), .int(count)])
+        case .write(let bytes): return .list([.string("write"), .bytes(bytes)])
+        case .writeEach(let bytes, let size): return .list([.string("write-each"), .bytes(bytes), .int(size)])
+        case .flush: return .list([.string("flush")])
+        }
+    }
+}
+
+private struct Buffered {
+    let trial: Trial
+    let process: Subject
+    let number: Int
+    let peer: StreamPeer
+
+    func begin(_ operations: [Operation]) throws -> PendingCall {
+        try trial.begin("buffered-do", [.int(number), .list(operations.map(\.value))], in: process)
+    }
+
+    /// What came of each.
+    func answers(_ operations: [Operation]) throws -> [Value] { try answers(of: begin(operations)) }
+
+    func answers(of call: PendingCall) throws -> [Value] {
+        guard case .list(let answers) = try call.value() else { throw LabError("buffered-do answers with a list") }
+        return answers
+    }
+
+    func expectDone(_ operations: [Operation]) throws {
+        for (operation, answer) in zip(operations, try answers(operations)) {
+            guard answer == .none else {
+                throw Failure(
+                    expected: say("\(operation.name) succeeds", "\(operation.name) 成功"), got: answer.outcomeText)
+            }
+        }
+    }
+
+    func expectError(_ code: Int32, of operation: Operation) throws {
+        let answer = try answers([operation])[0]
+        guard answer.thrownCode == code else {
+            throw Failure(
+                expected: say(
+                    "\(operation.name) throws SocketError \(errorName(code))",
+                    "\(operation.name) 抛出 SocketError \(errorName(code))"),
+                got: answer.outcomeText, cause: answer == .none && hasFailed(with: code) ? "break-unnoticed" : nil)
+        }
+    }
+
+    private func hasFailed(with code: Int32) -> Bool {
+        process.catchUp()
+        return process.timeline.calls.contains { $0.failed && $0.error == code }
+    }
+
+    var sends: [Call] {
+        process.catchUp()
+        return process.timeline.calls.filter(\.isSend)
+    }
+
+    /// How many bytes went.
+    var sent: Int { sends.reduce(0) { $0 + max(0, Int($1.result)) } }
+
+    func expectFewCalls(
+        _ most: Int, _ what: String, where isOne: (Call) -> Bool, cause: String? = nil
+    ) throws {
+        process.catchUp()
+        let count = process.timeline.calls.filter(isOne).count
+        guard count > most else { return }
+        throw Failure(
+            expected: say("at most \(most) \(what)", "\(what)不超过 \(most)"), got: say("\(count)", "\(count) 次"),
+            cause: cause)
+    }
+
+    /// The program ends, and with it the stream: what has not arrived by then never will.
+    func expectAll(_ message: [UInt8], after what: String) throws {
+        process.catchUp()
+        process.stop()
+        let got = try peer.receiveToEnd()
+        guard got != message else { return }
+        throw Failure(
+            expected: say(
+                "all \(message.count) bytes, in order, after \(what)", "\(what)之后，\(message.count) 字节全部按顺序到达"),
+            got: say("\(got.count) bytes", "收到 \(got.count) 字节"),
+            difference: byteDifference(expected: message, got: got),
+            cause: got.count < message.count && message.starts(with: got) ? "rest-not-sent" : nil)
+    }
+
+    func expectNothingMore() throws {
+        process.catchUp()
+        process.stop()
+        try peer.expectEnd()
+    }
+}
+
+extension Operation {
+    fileprivate var name: String {
+        switch self {
+        case .line: return "readLine"
+        case .exactly(let count): return "readExactly(\(count))"
+        case .write, .writeEach: return "write"
+        case .flush: return "flush"
+        }
+    }
+}
+
+extension Trial {
+    fileprivate func makeBuffered(capacity: Int, plan: FaultPlan = .none, smallBuffers: Bool = false) throws -> Buffered
+    {
+        let listener = try listen(smallBuffers: smallBuffers)
+        let process = try launch(plan: plan)
+        let call = try begin("buffered-make", [listener.socketArgument, .int(capacity)], in: process)
+        let peer = try listener.accept(from: call)
+        guard case .int(let number) = try call.value() else { throw LabError("buffered-make answers with a number") }
+        return Buffered(trial: self, process: process, number: number, peer: peer)
+    }
+
+    /// - Parameter what: completes "expected …": line 7.
+    fileprivate func expect(_ answer: Value, says expected: Value, _ what: String, cause: String? = nil) throws {
+        guard answer != expected else { return }
+        var difference: [String] = []
+        if case .bytes(let expected) = expected, case .bytes(let got) = answer {
+            difference = byteDifference(expected: expected, got: got)
+        }
+        throw Failure(
+            expected: say("\(what): \(expected.outcomeText)", "\(what)：\(expected.outcomeText)"),
+            got: answer.outcomeText,
+            difference: difference, cause: cause)
+    }
+}
+
+extension Value {
+    /// `threw SocketError …`, or what it returned, for people.
+    var outcomeText: String {
+        switch self {
+        case .list(let words):
+            guard words.count == 4, words[0] == .string("threw"), case .string(let type) = words[1],
+                case .string(let text) = words[2]
+            else { return self.text }
+            return say("it threw \(type): \(text)", "抛出 \(type)：\(text)")
+        case .none: return say("nil", "nil")
+        case .bytes(let bytes): return quoted(bytes)
+        default: return text
+        }
+    }
+
+    /// The errno of a `SocketError` that was thrown.
+    var thrownCode: Int32? {
+        guard case .list(let words) = self, words.count == 4,
+            words.prefix(2) == [.string("threw"), .string("SocketError")],
+            case .int(let code) = words[3]
+        else { return nil }
+        return Int32(clamping: code)
+    }
+
+    /// What was thrown: `timedOut` of `PoolError`.
+    var thrown: (type: String, name: String)? {
+        guard case .list(let words) = self, words.count == 4, words[0] == .string("threw"),
+            case .string(let type) = words[1], case .string(let name) = words[2]
+        else { return nil }
+        return (type, name)
+    }
+}
