@@ -6,7 +6,7 @@ import Sockets
 import Wire
 
 let bufferedSocketChecks: [Check] = [
-    Check("buffered-lines", suspects: [.receiveForEachByte, .receiveForEachLine]) { trial in
+    Check("buffered-lines", suspects: [.bufferedByteByByte, .bufferedLineByLine]) { trial in
         let buffered = try trial.makeBuffered(capacity: 4096)
         // Empty lines, bytes that are no text, and carriage returns are content like any other.
         let lines = (0..<1000).map { index -> [UInt8] in
@@ -38,7 +38,7 @@ let bufferedSocketChecks: [Check] = [
             }
         }
     },
-    Check("buffered-dialogue", suspects: [.waitsForFullBuffer]) { trial in
+    Check("buffered-dialogue", suspects: [.bufferedWaitsForMore]) { trial in
         let buffered = try trial.makeBuffered(capacity: 4096)
         for (operation, bytes, expected) in [
             (Operation.line, "ping\n", "ping"), (.exactly(4), "four", "four"), (.line, "again\n", "again"),
@@ -76,7 +76,7 @@ let bufferedSocketChecks: [Check] = [
                 got: answer.outcomeText)
         }
     },
-    Check("buffered-long-line", suspects: [.noLineLimit]) { trial in
+    Check("buffered-long-line", suspects: [.bufferedNoLineLimit]) { trial in
         let buffered = try trial.makeBuffered(capacity: 1000)
         let longest = trial.random.letters(1000)
         try buffered.peer.send(longest + [UInt8(ascii: "\n")])
@@ -97,7 +97,7 @@ let bufferedSocketChecks: [Check] = [
                 got: answer.outcomeText, cause: "no-line-limit")
         }
     },
-    Check("buffered-writes", suspects: [.sendForEachWrite, .neverSentByItself]) { trial in
+    Check("buffered-writes", suspects: [.bufferedSendsEachWrite, .bufferedNeverSends]) { trial in
         let buffered = try trial.makeBuffered(capacity: 8192)
         let message = trial.random.letters(10_000)
         try buffered.expectDone([.writeEach(message, 10)])
@@ -117,7 +117,7 @@ let bufferedSocketChecks: [Check] = [
         try buffered.expectDone([.write(large), .write(Array("end".utf8)), .flush])
         try buffered.peer.expect(large + Array("end".utf8))
     },
-    Check("buffered-flush", suspects: [.sendForEachWrite]) { trial in
+    Check("buffered-flush", suspects: [.bufferedSendsEachWrite]) { trial in
         let buffered = try trial.makeBuffered(capacity: 8192)
         try buffered.expectDone([.write(Array("abc".utf8)), .write(Array("def".utf8))])
         let early = buffered.sends
@@ -154,7 +154,7 @@ let bufferedSocketChecks: [Check] = [
         try trial.expect(answers[0], says: .bytes(Array("answer".utf8)), say("the line", "读到的行"))
         try trial.expect(answers[1], says: .bytes(Array("12345".utf8)), say("the 5 bytes", "读到的 5 个字节"))
     },
-    Check("buffered-send-fails", suspects: [.flushedFromTheStart]) { trial in
+    Check("buffered-send-fails", suspects: [.bufferedFlushesAgain]) { trial in
         let plan = FaultPlan.most(1000, each: .send) + .fail(.send, 3, with: ENOBUFS)
         let buffered = try trial.makeBuffered(capacity: 8192, plan: plan)
         let message = trial.random.letters(5000)

@@ -6,41 +6,41 @@ import Wire
 
 extension Cause {
     /// As many receives as bytes.
-    static let receiveForEachByte = Cause("one-byte-at-a-time") { evidence in
+    static let bufferedByteByByte = Cause("one-byte-at-a-time") { evidence in
         let receives = evidence.timeline.calls.filter(\.isReceive)
         let single = receives.filter { $0.length == 1 && $0.result == 1 }
         guard single.count > 50, single.count * 2 > receives.count else { return nil }
         return say("\(single.count) calls for 1 byte each", "\(single.count) 次调用，每次只要 1 字节")
     }
 
-    static let receiveForEachLine = Cause("no-read-buffer") { evidence in
+    static let bufferedLineByLine = Cause("no-read-buffer") { evidence in
         let count = evidence.timeline.calls.filter(\.isReceive).count
         return count > 100 ? say("\(count) calls", "调用了 \(count) 次") : nil
     }
 
     /// More bytes have come than a line may have, and it waits for the newline.
-    static let noLineLimit = Cause("no-line-limit") { evidence in
+    static let bufferedNoLineLimit = Cause("no-line-limit") { evidence in
         evidence.timeline.blocked.last(where: \.isReceive)?.callText
     }
 
     /// It has what was asked for, and waits for more all the same.
-    static let waitsForFullBuffer = Cause("waits-for-full-buffer") { evidence in
+    static let bufferedWaitsForMore = Cause("waits-for-full-buffer") { evidence in
         guard let call = evidence.timeline.blocked.last(where: \.isReceive) else { return nil }
         return call.callText
     }
 
-    static let sendForEachWrite = Cause("no-write-buffer") { evidence in
+    static let bufferedSendsEachWrite = Cause("no-write-buffer") { evidence in
         let sends = evidence.timeline.calls.filter(\.isSend)
         guard sends.count > 100, sends.filter({ $0.length <= 10 }).count * 2 > sends.count else { return nil }
         return say("\(sends.count) sends", "send 了 \(sends.count) 次")
     }
 
-    static let neverSentByItself = Cause("never-full") { evidence in
+    static let bufferedNeverSends = Cause("never-full") { evidence in
         evidence.timeline.calls.contains(where: \.isSend) ? nil : say("nothing was sent", "什么也没有发送")
     }
 
     /// The second flush began with bytes that had gone already.
-    static let flushedFromTheStart = Cause("sent-again-from-the-start") { evidence in
+    static let bufferedFlushesAgain = Cause("sent-again-from-the-start") { evidence in
         let sends = evidence.timeline.calls.filter(\.isSend)
         guard let failed = sends.firstIndex(where: { $0.failed && $0.error != EINTR }), failed > 0,
             failed + 1 < sends.count, sends[failed + 1].data == sends[0].data, sends[0].result > 0

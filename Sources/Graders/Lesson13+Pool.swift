@@ -340,26 +340,26 @@ private func withReversingServer(holds: Bool = false, _ body: (ReversingServer) 
 
 extension Cause {
     /// A job read the end of the stream, or a reset, where its answer should have come.
-    static let handedOutDead = Cause("handed-out-dead") { evidence in
+    fileprivate static let handedOutDead = Cause("handed-out-dead") { evidence in
         evidence.timeline.calls.last {
             ($0.isReceive && $0.returned != nil && $0.result == 0 && $0.length > 0) || $0.error == ECONNRESET
                 || $0.error == EPIPE
         }.map { $0.text(now: evidence.now) }
     }
 
-    static let serverLeft = Cause("connects-each-time") { evidence in
+    fileprivate static let serverLeft = Cause("connects-each-time") { evidence in
         let count = evidence.timeline.count("connect")
         return count > 1 ? say("\(count) connects", "connect 了 \(count) 次") : nil
     }
 
     /// Threads wait for the lock that one of them holds while it waits for the server.
-    static let oneAtATime = Cause("one-at-a-time") { evidence in
+    fileprivate static let oneAtATime = Cause("one-at-a-time") { evidence in
         let blocked = evidence.timeline.blocked.filter(\.isReceive)
         return blocked.count == 1 ? blocked[0].callText : nil
     }
 
     /// Two threads read from one connection.
-    static let lentTwice = Cause("lent-twice") { evidence in
+    fileprivate static let lentTwice = Cause("lent-twice") { evidence in
         var inside: [Int32: Call] = [:]
         for call in evidence.timeline.calls where call.isReceive {
             if let other = inside[call.descriptor], other.thread != call.thread,
@@ -374,17 +374,17 @@ extension Cause {
         return nil
     }
 
-    static let waitsWithoutDeadline = Cause("waits-without-deadline") { $0.failure.got.contains(stillRunning) }
+    fileprivate static let waitsWithoutDeadline = Cause("waits-without-deadline") { $0.failure.got.contains(stillRunning) }
 
-    static let waiterForgotten = Cause("waiter-not-woken") { $0.failure.got.contains(stillRunning) }
+    fileprivate static let waiterForgotten = Cause("waiter-not-woken") { $0.failure.got.contains(stillRunning) }
 
-    static let answersMixed = Cause("stale-answer") { evidence in
+    fileprivate static let answersMixed = Cause("stale-answer") { evidence in
         evidence.timeline.calls.last { $0.isReceive && $0.data.starts(with: Array("late".utf8)) }
             .map { $0.text(now: evidence.now) }
     }
 
     /// What was used when the body threw is still open.
-    static let keptAfterError = Cause("kept-after-error") { evidence in
+    fileprivate static let keptAfterError = Cause("kept-after-error") { evidence in
         evidence.timeline.count("close") == 0 ? "" : nil
     }
 

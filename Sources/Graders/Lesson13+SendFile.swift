@@ -204,7 +204,7 @@ extension [Call] {
 #endif
 
 extension Cause {
-    static let copiedThroughMemory = Cause("copied-through-memory") { evidence in
+    fileprivate static let copiedThroughMemory = Cause("copied-through-memory") { evidence in
         guard evidence.timeline.count("sendfile") == 0,
             let send = evidence.timeline.calls.last(where: { $0.isSend && $0.length > 1000 })
         else { return nil }
@@ -212,11 +212,11 @@ extension Cause {
     }
 
     /// The offset was not used: the part comes from the beginning of the file.
-    static let fromTheStart = Cause("offset-ignored") { evidence in
+    fileprivate static let fromTheStart = Cause("offset-ignored") { evidence in
         evidence.failure.difference.isEmpty ? nil : ""
     }
 
-    static let shortSendfile = Cause("short-send-ignored") { evidence in
+    fileprivate static let shortSendfile = Cause("short-send-ignored") { evidence in
         guard let call = evidence.timeline.calls("sendfile").last, call.result > 0, call.result < call.length,
             evidence.failure.difference.isEmpty
         else { return nil }
@@ -226,7 +226,7 @@ extension Cause {
     }
 
     /// After a short count it went on at another place than where it was.
-    static let partSentAgain = Cause("wrong-place-after-short") { evidence in
+    fileprivate static let partSentAgain = Cause("wrong-place-after-short") { evidence in
         guard !evidence.failure.difference.isEmpty,
             evidence.timeline.calls("sendfile").contains(where: { $0.result > 0 && $0.result < $0.length })
         else { return nil }
@@ -234,7 +234,7 @@ extension Cause {
     }
 
     /// sendfile said 0 again and again.
-    static let endOfFileUnnoticed = Cause("spins-at-end-of-file") { evidence in
+    fileprivate static let endOfFileUnnoticed = Cause("spins-at-end-of-file") { evidence in
         let zeros = evidence.timeline.calls("sendfile").filter { $0.returned != nil && $0.result == 0 }
         guard zeros.count > 2 else { return nil }
         return say("sendfile returned 0 \(zeros.count) times", "sendfile 返回了 \(zeros.count) 次 0")

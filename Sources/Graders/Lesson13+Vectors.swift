@@ -86,18 +86,18 @@ extension Trial {
 }
 
 extension Cause {
-    static let callForEachPiece = Cause("call-for-each-piece") { evidence in
+    fileprivate static let callForEachPiece = Cause("call-for-each-piece") { evidence in
         let sends = evidence.timeline.calls.filter(\.isSend)
         guard sends.count > 50, sends.allSatisfy({ $0.length <= 100 }) else { return nil }
         return say("\(sends.count) calls of \(sends[0].name)", "\(sends[0].name) 调用了 \(sends.count) 次")
     }
 
-    static let copiedIntoOne = Cause("copied-into-one") { evidence in
+    fileprivate static let copiedIntoOne = Cause("copied-into-one") { evidence in
         let send = evidence.timeline.calls.first { $0.isSend && $0.length > 1000 && ($0.pieces ?? 1) == 1 }
         return send?.callText
     }
 
-    static let tooManyVectors = Cause("too-many-vectors") { evidence in
+    fileprivate static let tooManyVectors = Cause("too-many-vectors") { evidence in
         evidence.timeline.calls.last {
             $0.isSend && ($0.error == EINVAL || $0.error == EMSGSIZE) && ($0.pieces ?? 0) > 1024
         }
@@ -105,13 +105,13 @@ extension Cause {
     }
 
     /// Asked to send nothing, the call says 0, and is asked again; or 0 was taken for an error.
-    static let zeroIsNotProgress = Cause("zero-is-not-progress") { evidence in
+    fileprivate static let zeroIsNotProgress = Cause("zero-is-not-progress") { evidence in
         evidence.timeline.calls.last { $0.isSend && $0.length == 0 && $0.returned != nil && $0.result == 0 }
             .map { $0.text(now: evidence.now) }
     }
 
     /// After a part of a piece, all of the piece again.
-    static let pieceBegunAgain = Cause("sent-again-from-the-start") { evidence in
+    fileprivate static let pieceBegunAgain = Cause("sent-again-from-the-start") { evidence in
         let sends = evidence.timeline.calls.filter { $0.isSend && $0.result > 0 }
         for (call, next) in zip(sends, sends.dropFirst())
         where call.result < call.length && call.result < 8 && call.data.count > 8 && next.data == call.data {
@@ -121,7 +121,7 @@ extension Cause {
     }
 
     /// After a part of a piece, the piece behind it.
-    static let restOfPieceSkipped = Cause("rest-of-piece-lost") { evidence in
+    fileprivate static let restOfPieceSkipped = Cause("rest-of-piece-lost") { evidence in
         let sends = evidence.timeline.calls.filter { $0.isSend && $0.result > 0 }
         for (call, next) in zip(sends, sends.dropFirst()) where call.result < call.length {
             let rest = call.data.dropFirst(Int(call.result))

@@ -115,6 +115,7 @@ final class DemoRefusalTests: XCTestCase {
             ("addresses", "02-addresses", "Endpoint.swift"), ("select-echo", "06-select", "SelectServer.swift"),
             ("nonblocking-connect", "06-select", "ConnectWithTimeout.swift"),
             ("duplex-chat", "06-select", "DuplexChat.swift"), ("epoll-why", "07-epoll", "EpollServer.swift"),
+            ("connection-pool", "13-throughput", "ConnectionPool.swift"),
             ("robust-client", "11-errors", "ConnectWithRetry.swift"),
             ("pool-echo", "12-concurrency", "PoolServer.swift"),
             ("async-echo", "12-concurrency", "AsyncServer.swift"),

@@ -56,6 +56,8 @@ final class DemoRunTests: XCTestCase {
             ("epoll-why", "    900 select █"),
             ("five-servers", "iterative       1"), ("five-servers", "pool            4"),
             ("five-servers", "async          30"),
+            ("buffering", "  one by one       ▏"), ("sendfile", "  sendfile           "),
+            ("connection-pool", "  a pool          "),
             ("robust-client", "getsockopt(3) → ECONNREFUSED"), ("robust-client", "recv(3) = -1 ECONNRESET"),
             ("options", "setsockopt(TCP_KEEPCNT): Invalid argument (EINVAL)"),
             ("nagle", "two, TCP_NODELAY"),
@@ -192,12 +194,31 @@ final class DemoRunTests: XCTestCase {
         XCTAssertEqual(packets, [2, 2, 1])
     }
 
+    func testWhatLesson13MeasuresAsJSON() throws {
+        func result(_ demo: String) throws -> [String: Any] {
+            let ended = try DemoProcess.run(["run", demo, "--json"])
+            XCTAssertEqual(ended.status, 0, ended.errors)
+            return try XCTUnwrap(try JSONSerialization.jsonObject(with: Data(ended.output.utf8)) as? [String: Any])
+        }
+        let writing = try XCTUnwrap(try result("buffering")["writing"] as? [[String: Any]])
+        XCTAssertEqual(writing.map { $0["calls"] as? Int }, [262_144, 4096, 32])
+        let file = try XCTUnwrap(try result("sendfile")["file"] as? [[String: Any]])
+        XCTAssertEqual(
+            file.map { $0["name"] as? String }, ["read and send, 8 KiB", "read and send, 64 KiB", "sendfile"])
+        let ways = try XCTUnwrap(try result("connection-pool")["ways"] as? [[String: Any]])
+        XCTAssertEqual(ways.map { $0["requests"] as? Int }, [600, 600])
+        XCTAssertEqual(ways.first?["connects"] as? Int, 600)
+        XCTAssertLessThanOrEqual(ways.last?["connects"] as? Int ?? 600, 4)
+    }
+
     func testMeasuringEndsWithCtrlC() throws {
-        let measuring = try DemoProcess(["run", "epoll-why"])
-        _ = measuring.firstLine()
-        measuring.interrupt(SIGINT)
-        XCTAssertEqual(try measuring.finish().status, 0)
-        XCTAssertEqual(measuring.leftBehind, [])
+        for demo in ["epoll-why", "buffering", "connection-pool"] {
+            let measuring = try DemoProcess(["run", demo])
+            _ = measuring.firstLine()
+            measuring.interrupt(SIGINT)
+            XCTAssertEqual(try measuring.finish().status, 0)
+            XCTAssertEqual(measuring.leftBehind, [])
+        }
     }
 
     func testABadNetworkIsOvercome() throws {

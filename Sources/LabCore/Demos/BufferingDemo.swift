@@ -43,10 +43,17 @@ private final class Buffering {
                         + "CPU time are those of the side that is measured; the other side uses a large buffer.",
                     "256 KiB 的文本行，经过本机回环 TCP 连接，轮流三轮，显示中间那轮。调用次数和 CPU 时间是被测一侧的；另一侧用大缓冲区。"), gap: false)
         }
-        let writing = try write()
+        // Not ended by Ctrl-C: who is sending then would be told of a broken connection.
+        let away = try LoopbackConnection(LoopbackConnection.sink)
+        defer { away.end() }
+        let writing = write(away.near)
         result.writing = try writing.measure()
         if !play.options.json { writing.draw(result.writing, say("writing", "写")) }
-        let reading = try read()
+        let back = try LoopbackConnection { [text] far in
+            while (try? sendInPieces(text, 1 << 16, far)) != nil {}
+        }
+        defer { back.end() }
+        let reading = read(back.near)
         result.reading = try reading.measure()
         if play.options.json { return try play.printMeasured(result) }
         reading.draw(result.reading, say("reading", "读"))
@@ -66,10 +73,7 @@ private final class Buffering {
 
     // MARK: Writing
 
-    private func write() throws -> Contest {
-        let connection = try LoopbackConnection(LoopbackConnection.sink)
-        play.stage.atEnd(connection.end)
-        let socket = connection.near
+    private func write(_ socket: Int32) -> Contest {
         func way(_ name: String, _ title: String, _ piece: Int) -> Contest.Way {
             Contest.Way(name: name, title: title) { [text] in try sendInPieces(text, piece, socket) }
         }
@@ -85,12 +89,7 @@ private final class Buffering {
     // MARK: Reading
 
     /// The far end sends without end; each way takes as many bytes as the text has.
-    private func read() throws -> Contest {
-        let connection = try LoopbackConnection { [text] far in
-            while (try? sendInPieces(text, 1 << 16, far)) != nil {}
-        }
-        play.stage.atEnd(connection.end)
-        let socket = connection.near
+    private func read(_ socket: Int32) -> Contest {
         func way(_ name: String, _ title: String, _ piece: Int) -> Contest.Way {
             Contest.Way(name: name, title: title) { try receiveInPieces(Buffering.size, piece, socket) }
         }

@@ -81,12 +81,12 @@ struct Contest {
         let columns = min(max(play.screen.columns, 60), 100)
         let names = (ways.map { displayWidth($0.title) }.max() ?? 0) + 2
         let numbers = 10 + 10 + 10
-        let width = columns - names - numbers - 2
+        let width = columns - names - 1 - numbers - 2
         let fastest = measured.map(\.megabytesPerSecond).max() ?? 1
         play.screen.print([
             StyledText(), StyledText(heading, .strong),
             StyledText(
-                String(repeating: " ", count: names + width) + say("calls", "调用次数").leftPadded(to: 10)
+                String(repeating: " ", count: names + 1 + width) + say("calls", "调用次数").leftPadded(to: 10)
                     + "MB/s".leftPadded(to: 10) + say("CPU ms", "CPU 毫秒").leftPadded(to: 10), .quiet),
         ])
         for (way, result) in zip(ways, measured) {
@@ -94,7 +94,7 @@ struct Contest {
             let parts = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"]
             let bar = String(repeating: "█", count: eighths / 8) + parts[eighths % 8]
             play.screen.print([
-                StyledText("  " + way.title.padded(to: names - 2))
+                StyledText("  " + way.title.padded(to: names - 2) + " ")
                     + StyledText(bar.padded(to: width), result.megabytesPerSecond == fastest ? .good : .waiting)
                     + StyledText(grouped(result.calls).leftPadded(to: 10))
                     + StyledText("\(result.megabytesPerSecond)".leftPadded(to: 10), .strong)
@@ -151,6 +151,8 @@ final class LoopbackConnection: @unchecked Sendable {
 
     /// Ends it: whoever is at the far end sees the end of the stream, or cannot send any more.
     func end() {
+        // Both: one that is blocked in send has nothing to fear from the end of the other side's reading.
+        shutdown(far, SHUT_RDWR)
         shutdown(near, SHUT_RDWR)
         isDone.wait()
         close(near)

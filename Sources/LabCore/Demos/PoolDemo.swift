@@ -59,7 +59,7 @@ private final class PoolShow {
     /// - Parameter name: `alone` or `pool`.
     private func run(_ name: String, _ client: Subject) throws -> PoolResult.Way {
         let server = try EchoingServer()
-        play.stage.atEnd(server.stop)
+        defer { server.stop() }
         let address = server.address
         let made = try call(
             client, "pool-make", [.string(address.host), .int(Int(address.port)), .int(PoolShow.limit), .int(60_000)])

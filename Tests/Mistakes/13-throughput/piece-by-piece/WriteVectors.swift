@@ -1,0 +1,13 @@
+import Course
+import Sockets
+
+func writeVectors(socket: Int32, pieces: [[UInt8]]) throws {
+    for piece in pieces {
+        var sent = 0
+        while sent < piece.count {
+            let count = piece[sent...].withUnsafeBytes { send(socket, $0.baseAddress, $0.count, MSG_NOSIGNAL) }
+            if count < 0 && errno == EINTR { continue }
+            sent += try check("send", count)
+        }
+    }
+}
