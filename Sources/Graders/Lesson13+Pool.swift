@@ -374,7 +374,9 @@ extension Cause {
         return nil
     }
 
-    fileprivate static let waitsWithoutDeadline = Cause("waits-without-deadline") { $0.failure.got.contains(stillRunning) }
+    fileprivate static let waitsWithoutDeadline = Cause("waits-without-deadline") {
+        $0.failure.got.contains(stillRunning)
+    }
 
     fileprivate static let waiterForgotten = Cause("waiter-not-woken") { $0.failure.got.contains(stillRunning) }
 
