@@ -6,7 +6,7 @@ import Sockets
 import Wire
 
 let connectionPoolChecks: [Check] = [
-    Check("pool-reuses", suspects: [.serverLeft]) { trial in
+    Check("pool-reuses", suspects: [.poolServerLeft]) { trial in
         try withReversingServer { server in
             let pool = try trial.makePool(to: server.address, limit: 4)
             for _ in 0..<5 {
@@ -19,7 +19,7 @@ let connectionPoolChecks: [Check] = [
                 cause: "connects-each-time")
         }
     },
-    Check("pool-bounded", suspects: [.oneAtATime]) { trial in
+    Check("pool-bounded", suspects: [.poolOneAtATime]) { trial in
         try withReversingServer(holds: true) { server in
             let pool = try trial.makePool(to: server.address, limit: 3)
             let requests = (0..<8).map { _ in trial.random.letters(8) }
@@ -40,7 +40,7 @@ let connectionPoolChecks: [Check] = [
             try pool.expectAtMost(3, server.counts)
         }
     },
-    Check("pool-threads", suspects: [.lentTwice]) { trial in
+    Check("pool-threads", suspects: [.poolLentTwice]) { trial in
         try withReversingServer { server in
             let pool = try trial.makePool(to: server.address, limit: 4)
             let requests = (0..<16).map { _ in trial.random.letters(8) }
@@ -60,7 +60,7 @@ let connectionPoolChecks: [Check] = [
             try pool.expectAtMost(4, counts)
         }
     },
-    Check("pool-timeout", suspects: [.waitsWithoutDeadline]) { trial in
+    Check("pool-timeout", suspects: [.poolWaitsWithoutDeadline]) { trial in
         let listener = try trial.listen()
         let pool = try trial.makePool(to: listener.address, limit: 1)
         let timeout = 300
@@ -85,7 +85,7 @@ let connectionPoolChecks: [Check] = [
         try peer.send(request)
         try pool.expect(try pool.outcomes(of: next)[0].answer, toBe: request)
     },
-    Check("pool-dead", suspects: [.handedOutDead]) { trial in
+    Check("pool-dead", suspects: [.poolHandedOutDead]) { trial in
         for resets in [false, true] {
             let listener = try trial.listen()
             let pool = try trial.makePool(to: listener.address, limit: 1)
@@ -97,7 +97,7 @@ let connectionPoolChecks: [Check] = [
             if !resets { try first.expectClosed() }
         }
     },
-    Check("pool-leftover", suspects: [.answersMixed]) { trial in
+    Check("pool-leftover", suspects: [.poolAnswersMixed]) { trial in
         let listener = try trial.listen()
         let pool = try trial.makePool(to: listener.address, limit: 1)
         let first = try pool.ask(trial.random.letters(8), listener)
@@ -107,7 +107,7 @@ let connectionPoolChecks: [Check] = [
             listener, say("the idle one has bytes that nobody asked for", "空闲的那个上有没人要的字节"), else: "stale-answer")
         try first.expectClosed()
     },
-    Check("pool-error", suspects: [.keptAfterError]) { trial in
+    Check("pool-error", suspects: [.poolKeptAfterError]) { trial in
         let listener = try trial.listen()
         let pool = try trial.makePool(to: listener.address, limit: 1)
         let request = trial.random.letters(8)
@@ -178,7 +178,7 @@ let connectionPoolChecks: [Check] = [
             try pool.expectNoSocketsLeft(say("after closeAll", "closeAll 之后"))
         }
     },
-    Check("pool-close-lent", suspects: [.waiterForgotten]) { trial in
+    Check("pool-close-lent", suspects: [.poolWaiterForgotten]) { trial in
         let listener = try trial.listen()
         let pool = try trial.makePool(to: listener.address, limit: 1)
         let call = try pool.begin([.hold, .touch(timeout: 60_000), .close])
@@ -310,13 +310,14 @@ private struct TriedPool {
         let numbers = Set(opened.map { Int32($0.result) })
         let closes = timeline.calls("close").filter { numbers.contains($0.descriptor) }
         let closed = closes.filter { $0.result == 0 }.count
-        guard closed != opened.count || closes.count != closed else { return }
+        let twice = closes.contains { $0.error == EBADF }
+        guard closed < opened.count || twice else { return }
         throw Failure(
             expected: say("every socket is closed once, \(when)", "\(when)，每个套接字都关闭一次"),
             got: say(
                 "\(opened.count) were made, close was called \(closes.count) times",
                 "创建了 \(opened.count) 个，close 调用了 \(closes.count) 次"),
-            cause: closes.count > opened.count ? "closed-twice" : "never-closed")
+            cause: twice ? "closed-twice" : "never-closed")
     }
 }
 
@@ -340,26 +341,26 @@ private func withReversingServer(holds: Bool = false, _ body: (ReversingServer) 
 
 extension Cause {
     /// A job read the end of the stream, or a reset, where its answer should have come.
-    fileprivate static let handedOutDead = Cause("handed-out-dead") { evidence in
+    fileprivate static let poolHandedOutDead = Cause("handed-out-dead") { evidence in
         evidence.timeline.calls.last {
             ($0.isReceive && $0.returned != nil && $0.result == 0 && $0.length > 0) || $0.error == ECONNRESET
                 || $0.error == EPIPE
         }.map { $0.text(now: evidence.now) }
     }
 
-    fileprivate static let serverLeft = Cause("connects-each-time") { evidence in
+    fileprivate static let poolServerLeft = Cause("connects-each-time") { evidence in
         let count = evidence.timeline.count("connect")
         return count > 1 ? say("\(count) connects", "connect 了 \(count) 次") : nil
     }
 
     /// Threads wait for the lock that one of them holds while it waits for the server.
-    fileprivate static let oneAtATime = Cause("one-at-a-time") { evidence in
+    fileprivate static let poolOneAtATime = Cause("one-at-a-time") { evidence in
         let blocked = evidence.timeline.blocked.filter(\.isReceive)
         return blocked.count == 1 ? blocked[0].callText : nil
     }
 
     /// Two threads read from one connection.
-    fileprivate static let lentTwice = Cause("lent-twice") { evidence in
+    fileprivate static let poolLentTwice = Cause("lent-twice") { evidence in
         var inside: [Int32: Call] = [:]
         for call in evidence.timeline.calls where call.isReceive {
             if let other = inside[call.descriptor], other.thread != call.thread,
@@ -374,19 +375,19 @@ extension Cause {
         return nil
     }
 
-    fileprivate static let waitsWithoutDeadline = Cause("waits-without-deadline") {
+    fileprivate static let poolWaitsWithoutDeadline = Cause("waits-without-deadline") {
         $0.failure.got.contains(stillRunning)
     }
 
-    fileprivate static let waiterForgotten = Cause("waiter-not-woken") { $0.failure.got.contains(stillRunning) }
+    fileprivate static let poolWaiterForgotten = Cause("waiter-not-woken") { $0.failure.got.contains(stillRunning) }
 
-    fileprivate static let answersMixed = Cause("stale-answer") { evidence in
+    fileprivate static let poolAnswersMixed = Cause("stale-answer") { evidence in
         evidence.timeline.calls.last { $0.isReceive && $0.data.starts(with: Array("late".utf8)) }
             .map { $0.text(now: evidence.now) }
     }
 
     /// What was used when the body threw is still open.
-    fileprivate static let keptAfterError = Cause("kept-after-error") { evidence in
+    fileprivate static let poolKeptAfterError = Cause("kept-after-error") { evidence in
         evidence.timeline.count("close") == 0 ? "" : nil
     }
 

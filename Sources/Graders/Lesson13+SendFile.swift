@@ -11,14 +11,14 @@ let lesson13SendFileChecks: [Check] = [
             try trial.expectSent(Array(header.utf8), try trial.writeFile("whole", content), content, 0..<size)
         }
     },
-    Check("file-part", suspects: [.fromTheStart]) { trial in
+    Check("file-part", suspects: [.fileFromTheStart]) { trial in
         let content = trial.random.bytes(100_000)
         let file = try trial.writeFile("parts", content)
         for part in [1..<11, 50_000..<90_000, 99_990..<100_000, 100_000..<100_000] {
             try trial.expectSent(Array("part ".utf8), file, content, part)
         }
     },
-    Check("file-kernel", suspects: [.copiedThroughMemory]) { trial in
+    Check("file-kernel", suspects: [.fileCopiedThroughMemory]) { trial in
         let content = trial.random.bytes(200_000)
         let header = trial.random.letters(50)
         let calls = try trial.expectSent(header, try trial.writeFile("kernel", content), content, 0..<content.count)
@@ -60,13 +60,13 @@ let lesson13SendFileChecks: [Check] = [
         throw Unavailable(say("only Linux has MSG_MORE", "只有 Linux 有 MSG_MORE"))
         #endif
     },
-    Check("file-short", suspects: [.shortSendfile, .partSentAgain]) { trial in
+    Check("file-short", suspects: [.fileShortSendfile, .filePartSentAgain]) { trial in
         let content = trial.random.bytes(30_000)
         let plan = FaultPlan.fail(.send, every: 3, with: EINTR) + .most(999, each: .send)
         try trial.expectSent(
             trial.random.letters(2500), try trial.writeFile("short", content), content, 1000..<29_000, plan: plan)
     },
-    Check("file-changes", suspects: [.endOfFileUnnoticed]) { trial in
+    Check("file-changes", suspects: [.fileEndOfFileUnnoticed]) { trial in
         let size = 1 << 20
         for newSize in [size + 100_000, size / 2] {
             let file = try trial.writeFile("log", [])
@@ -204,7 +204,7 @@ extension [Call] {
 #endif
 
 extension Cause {
-    fileprivate static let copiedThroughMemory = Cause("copied-through-memory") { evidence in
+    fileprivate static let fileCopiedThroughMemory = Cause("copied-through-memory") { evidence in
         guard evidence.timeline.count("sendfile") == 0,
             let send = evidence.timeline.calls.last(where: { $0.isSend && $0.length > 1000 })
         else { return nil }
@@ -212,11 +212,11 @@ extension Cause {
     }
 
     /// The offset was not used: the part comes from the beginning of the file.
-    fileprivate static let fromTheStart = Cause("offset-ignored") { evidence in
+    fileprivate static let fileFromTheStart = Cause("offset-ignored") { evidence in
         evidence.failure.difference.isEmpty ? nil : ""
     }
 
-    fileprivate static let shortSendfile = Cause("short-send-ignored") { evidence in
+    fileprivate static let fileShortSendfile = Cause("short-send-ignored") { evidence in
         guard let call = evidence.timeline.calls("sendfile").last, call.result > 0, call.result < call.length,
             evidence.failure.difference.isEmpty
         else { return nil }
@@ -226,7 +226,7 @@ extension Cause {
     }
 
     /// After a short count it went on at another place than where it was.
-    fileprivate static let partSentAgain = Cause("wrong-place-after-short") { evidence in
+    fileprivate static let filePartSentAgain = Cause("wrong-place-after-short") { evidence in
         guard !evidence.failure.difference.isEmpty,
             evidence.timeline.calls("sendfile").contains(where: { $0.result > 0 && $0.result < $0.length })
         else { return nil }
@@ -234,7 +234,7 @@ extension Cause {
     }
 
     /// sendfile said 0 again and again.
-    fileprivate static let endOfFileUnnoticed = Cause("spins-at-end-of-file") { evidence in
+    fileprivate static let fileEndOfFileUnnoticed = Cause("sendfile-said-zero") { evidence in
         let zeros = evidence.timeline.calls("sendfile").filter { $0.returned != nil && $0.result == 0 }
         guard zeros.count > 2 else { return nil }
         return say("sendfile returned 0 \(zeros.count) times", "sendfile 返回了 \(zeros.count) 次 0")

@@ -11,7 +11,7 @@ let writeVectorsChecks: [Check] = [
         // More than the buffers hold.
         try trial.expectWritten((0..<64).map { _ in trial.random.letters(8 << 10) }, smallBuffers: true)
     },
-    Check("vectors-gathers", suspects: [.callForEachPiece, .copiedIntoOne]) { trial in
+    Check("vectors-gathers", suspects: [.vectorsCallForEachPiece, .vectorsCopiedIntoOne]) { trial in
         let pieces = (0..<100).map { _ in trial.random.letters(20) }
         let calls = try trial.expectWritten(pieces).filter(\.isSend)
         let most = 5
@@ -25,7 +25,7 @@ let writeVectorsChecks: [Check] = [
                     "\(calls.count) calls, with \(gathered) pieces in all", "调用了 \(calls.count) 次，总共 \(gathered) 段"))
         }
     },
-    Check("vectors-many", suspects: [.tooManyVectors, .callForEachPiece]) { trial in
+    Check("vectors-many", suspects: [.vectorsTooManyVectors, .vectorsCallForEachPiece]) { trial in
         let most = 6
         let calls = try trial.expectWritten((0..<3000).map { _ in trial.random.letters(10) }).filter(\.isSend)
         guard calls.count > most else { return }
@@ -33,12 +33,12 @@ let writeVectorsChecks: [Check] = [
             expected: say("at most \(most) calls for 3,000 pieces", "3,000 段最多调用 \(most) 次"),
             got: say("\(calls.count) calls", "调用了 \(calls.count) 次"))
     },
-    Check("vectors-empty", suspects: [.tooManyVectors, .zeroIsNotProgress]) { trial in
+    Check("vectors-empty", suspects: [.vectorsTooManyVectors, .vectorsZeroIsNotProgress]) { trial in
         for pieces in [[], [[]], Array(repeating: [], count: 2000) + [Array("x".utf8)], [Array("y".utf8), [], []]] {
             try trial.expectWritten(pieces)
         }
     },
-    Check("vectors-short", suspects: [.pieceBegunAgain, .restOfPieceSkipped]) { trial in
+    Check("vectors-short", suspects: [.vectorsPieceBegunAgain, .vectorsRestOfPieceSkipped]) { trial in
         for most in [1, 7, 100] {
             let pieces = (0..<60).map { trial.random.letters($0 % 7 == 0 ? 0 : $0) }
             try trial.expectWritten(pieces, plan: .most(most, each: .send))
@@ -86,18 +86,18 @@ extension Trial {
 }
 
 extension Cause {
-    fileprivate static let callForEachPiece = Cause("call-for-each-piece") { evidence in
+    fileprivate static let vectorsCallForEachPiece = Cause("call-for-each-piece") { evidence in
         let sends = evidence.timeline.calls.filter(\.isSend)
         guard sends.count > 50, sends.allSatisfy({ $0.length <= 100 }) else { return nil }
         return say("\(sends.count) calls of \(sends[0].name)", "\(sends[0].name) 调用了 \(sends.count) 次")
     }
 
-    fileprivate static let copiedIntoOne = Cause("copied-into-one") { evidence in
+    fileprivate static let vectorsCopiedIntoOne = Cause("copied-into-one") { evidence in
         let send = evidence.timeline.calls.first { $0.isSend && $0.length > 1000 && ($0.pieces ?? 1) == 1 }
         return send?.callText
     }
 
-    fileprivate static let tooManyVectors = Cause("too-many-vectors") { evidence in
+    fileprivate static let vectorsTooManyVectors = Cause("too-many-vectors") { evidence in
         evidence.timeline.calls.last {
             $0.isSend && ($0.error == EINVAL || $0.error == EMSGSIZE) && ($0.pieces ?? 0) > 1024
         }
@@ -105,13 +105,13 @@ extension Cause {
     }
 
     /// Asked to send nothing, the call says 0, and is asked again; or 0 was taken for an error.
-    fileprivate static let zeroIsNotProgress = Cause("zero-is-not-progress") { evidence in
+    fileprivate static let vectorsZeroIsNotProgress = Cause("zero-is-not-progress") { evidence in
         evidence.timeline.calls.last { $0.isSend && $0.length == 0 && $0.returned != nil && $0.result == 0 }
             .map { $0.text(now: evidence.now) }
     }
 
     /// After a part of a piece, all of the piece again.
-    fileprivate static let pieceBegunAgain = Cause("sent-again-from-the-start") { evidence in
+    fileprivate static let vectorsPieceBegunAgain = Cause("sent-again-from-the-start") { evidence in
         let sends = evidence.timeline.calls.filter { $0.isSend && $0.result > 0 }
         for (call, next) in zip(sends, sends.dropFirst())
         where call.result < call.length && call.result < 8 && call.data.count > 8 && next.data == call.data {
@@ -121,7 +121,7 @@ extension Cause {
     }
 
     /// After a part of a piece, the piece behind it.
-    fileprivate static let restOfPieceSkipped = Cause("rest-of-piece-lost") { evidence in
+    fileprivate static let vectorsRestOfPieceSkipped = Cause("rest-of-piece-lost") { evidence in
         let sends = evidence.timeline.calls.filter { $0.isSend && $0.result > 0 }
         for (call, next) in zip(sends, sends.dropFirst()) where call.result < call.length {
             let rest = call.data.dropFirst(Int(call.result))

@@ -3,6 +3,7 @@ import Course
 import Foundation
 import GraderKit
 import Sockets
+import Wire
 
 /// One way, and what it cost.
 struct MeasuredWay: Encodable {
