@@ -193,9 +193,7 @@ extension Call {
 extension [Call] {
     /// Was the kernel told, with this call or before it, to wait for more?
     fileprivate func heldBack(_ call: Call) -> Bool {
-        if ["send", "sendto", "sendmsg"].contains(call.name), call.arguments.0 & Int64(MSG_MORE as Int32) != 0 {
-            return true
-        }
+        if call.saysMore { return true }
         let before = filter { $0.entered < call.entered }
         return before.last { $0.name == "setsockopt" && $0.arguments.1 == Int64(TCP_CORK) }?
             .sets(Int32(TCP_CORK), to: 1) ?? false
