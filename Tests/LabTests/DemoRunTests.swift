@@ -56,7 +56,7 @@ final class DemoRunTests: XCTestCase {
             ("epoll-why", "    900 select █"),
             ("five-servers", "iterative       1"), ("five-servers", "pool            4"),
             ("five-servers", "async          30"),
-            ("buffering", "  one by one       ▏"), ("sendfile", "  sendfile           "),
+            ("buffering", "  one by one      ▏"), ("sendfile", "  sendfile  "),
             ("connection-pool", "  a pool          "),
             ("robust-client", "getsockopt(3) → ECONNREFUSED"), ("robust-client", "recv(3) = -1 ECONNRESET"),
             ("options", "setsockopt(TCP_KEEPCNT): Invalid argument (EINVAL)"),
