@@ -24,6 +24,24 @@ public struct Check: Sendable {
     }
 }
 
+extension Check {
+    /// The same check of a server that gives up clients which say nothing for so many seconds. On a machine so busy that our
+    /// own clients were silent for as long, a failure says nothing of the server: it is tried again.
+    public func whereSilenceEnds(after patience: Double) -> Check {
+        Check(id, suspects: suspects) { [body] trial in
+            for attempt in 1... {
+                _ = trial.takeLongestSilence()
+                do { return try body(trial) } catch let failure as Failure {
+                    // A little sooner than the server: it may have begun to count before us.
+                    guard attempt < 4, trial.takeLongestSilence() > 0.7 * patience else { throw failure }
+                    trial.note(say("too late: the check begins again", "太迟了：检查重新开始"))
+                    trial.stopPrograms()
+                }
+            }
+        }
+    }
+}
+
 /// The checks of one lesson.
 public struct LessonGrader: Sendable {
     public let slug: String

@@ -14,6 +14,8 @@ public final class StreamPeer {
     private var isOpen = true
     /// Everything that was received.
     public private(set) var received: [UInt8] = []
+    /// When something last happened here: it was connected, sent, received.
+    private var silentSince = now()
 
     init(descriptor: Int32, name: String, trial: Trial, subject: Subject) {
         self.descriptor = descriptor
@@ -62,11 +64,18 @@ public final class StreamPeer {
         guard code == 0 else { throw Failure(expected: expected, got: errorText(code)) }
     }
 
+    /// Before each send. A busy machine may have kept us from it for longer than a server has patience.
+    private func endSilence() {
+        trial.noteSilence(Double(now() - silentSince) / 1e9)
+        silentSince = now()
+    }
+
     public func send(_ text: String) throws { try send(Array(text.utf8)) }
 
     /// Sends all of it; a program that does not read it in time fails.
     public func send(_ bytes: [UInt8], within seconds: Double = Deadline.patience) throws {
         trial.note(say("\(name): send \(quoted(bytes))", "\(name)：发送 \(quoted(bytes))"))
+        endSilence()
         let deadline = Deadline(in: seconds)
         var sent = 0
         while sent < bytes.count {
@@ -94,6 +103,7 @@ public final class StreamPeer {
 
     /// Sends what fits in now and returns how much that was: for peers that are not meant to be read.
     public func sendWhatFits(_ bytes: [UInt8]) throws -> Int {
+        endSilence()
         let count = bytes.withUnsafeBytes { Sockets.send(descriptor, $0.baseAddress, $0.count, MSG_NOSIGNAL) }
         if count >= 0 { return count }
         let code = errno
@@ -218,6 +228,7 @@ public final class StreamPeer {
             let count = recv(descriptor, &buffer, buffer.count, 0)
             if count > 0 {
                 received += buffer.prefix(count)
+                silentSince = now()
                 return .bytes(Array(buffer.prefix(count)))
             }
             if count == 0 { return .end }

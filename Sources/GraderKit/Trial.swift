@@ -20,6 +20,8 @@ public final class Trial {
     private var leftOpen: [Int32] = []
     private var endings: [() -> Void] = []
     private let leaving = NSLock()
+    /// The longest time (seconds) that a client of ours said nothing before it spoke; under `leaving`.
+    private var longestSilence = 0.0
 
     init(program: Program, seed: UInt64) throws {
         self.program = program
@@ -33,9 +35,20 @@ public final class Trial {
     /// A connection that the check let go without closing it.
     func closeAtTheEnd(_ descriptor: Int32) { leaving.withLock { leftOpen.append(descriptor) } }
 
+    func noteSilence(_ seconds: Double) { leaving.withLock { longestSilence = max(longestSilence, seconds) } }
+
+    /// Of the time since it was asked last.
+    func takeLongestSilence() -> Double {
+        leaving.withLock {
+            defer { longestSilence = 0 }
+            return longestSilence
+        }
+    }
+
     func stopPrograms() {
         for subject in subjects { subject.stop() }
         for end in endings.reversed() { end() }
+        endings = []
     }
 
     /// What the check has started beside the program is ended after it, whichever way the check ends.

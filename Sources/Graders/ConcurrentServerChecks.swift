@@ -30,10 +30,10 @@ public func concurrentServerChecks(
             }
         },
         Check("\(prefix)-deaf-client", suspects: suspects + [.blockedInSend] + Cause.streamServer) { trial in
+            let questions = exchange.questions(1_000_000)
             let server = try trial.serve(entry)
             let deaf = try server.connect(smallBuffers: true)
             try exchange.beginConnection(deaf)
-            let questions = Array(repeatElement(exchange.question, count: 1_000_000 / exchange.question.count).joined())
             _ = try deaf.sendUntilStuck(questions)
             let other = try server.connect()
             // Until a send to the deaf client has stood still while the other one was answered, again and again.

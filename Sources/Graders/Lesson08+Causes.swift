@@ -43,15 +43,6 @@ extension Cause {
         return close.callText
     }
 
-    /// It answered, and waits for the next request of a client that said: no more.
-    static let keptAfterClose = Cause("close-ignored") { evidence in
-        evidence.failure.got.hasPrefix(say("it is still open", "10 秒后仍然开着")) ? "" : nil
-    }
-
-    static let keptAfterRefusal = Cause("kept-after-refusal") { evidence in
-        evidence.failure.got == say("it is still open", "它仍然开着") ? "" : nil
-    }
-
     /// open(2) of a named pipe waits for somebody who writes to it.
     static let openedPipe = Cause("opened-a-pipe") { evidence in
         evidence.failure.expected.contains("/pipe") && evidence.failure.got == say("nothing", "什么也没有") ? "" : nil

@@ -173,7 +173,7 @@ let fileAnswerChecks: [Check] =
                 try client.answer(to: "GET /hello.txt").expect(200, "GET /hello.txt")
             }
         },
-        Check("file-close", suspects: [.keptAfterClose] + Cause.http) { trial in
+        Check("file-close", suspects: Cause.http) { trial in
             let server = try trial.serveSite()
             for line in ["Connection: close", "connection: Close", "Connection: x-other, close"] {
                 let client = try server.connect()
@@ -182,10 +182,10 @@ let fileAnswerChecks: [Check] =
                 try answer.expect(200, "GET /hello.txt")
                 try answer.expectBody(hello, "GET /hello.txt")
                 if case .close = answer.ending { continue }
-                try client.expectEnd()
+                try client.expectDeaf(cause: "close-ignored")
             }
         },
-        Check("file-http10", suspects: [.keptAfterClose] + Cause.http) { trial in
+        Check("file-http10", suspects: Cause.http) { trial in
             let server = try trial.serveSite()
             let client = try server.connect()
             try client.send("GET /hello.txt HTTP/1.0\r\n\r\n")
@@ -198,7 +198,7 @@ let fileAnswerChecks: [Check] =
                     got: say("Transfer-Encoding: chunked", "Transfer-Encoding: chunked"), cause: "chunks-for-http10")
             }
             if case .close = answer.ending { return }
-            try client.expectEnd()
+            try client.expectDeaf(cause: "close-ignored")
         },
         Check("file-body-skipped", suspects: Cause.http) { trial in
             // A body that looks like a request is a body.
@@ -219,7 +219,7 @@ let fileAnswerChecks: [Check] =
                 }
             }
         },
-        Check("file-refused", suspects: [.keptAfterRefusal] + Cause.http) { trial in
+        Check("file-refused", suspects: Cause.http) { trial in
             let server = try trial.serveSite()
             let hidden = helloRequest
             for (request, statuses) in [

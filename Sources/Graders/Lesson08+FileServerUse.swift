@@ -7,6 +7,9 @@ import Wire
 
 private let entry = "file-server"
 
+/// How long the servers of this lesson wait for a client that says nothing, in seconds.
+let clientPatience = Double(Lesson08.clientTimeout) / 1000
+
 let fileServerChecks: [Check] =
     fileAnswerChecks + [
         Check("file-large", suspects: Cause.http) { trial in
@@ -190,6 +193,6 @@ let fileServerChecks: [Check] =
         Check("file-curl", suspects: Cause.http) { trial in try trial.askWithCurl(try trial.serveSite()) },
     ]
     + concurrentServerChecks(entry, prefix: "file", exchange: helloExchange, clients: 100, suspects: Cause.http)
-    .map { $0.after { try $0.makeSite(in: $0.folder) } }
+    .map { $0.whereSilenceEnds(after: clientPatience).after { try $0.makeSite(in: $0.folder) } }
     + streamServerChecks(entry, prefix: "file", exchange: helloExchange, suspects: Cause.http)
-    .map { $0.after { try $0.makeSite(in: $0.folder) } }
+    .map { $0.whereSilenceEnds(after: clientPatience).after { try $0.makeSite(in: $0.folder) } }

@@ -240,14 +240,26 @@ extension StreamPeer {
         try answer.expect(statuses, request)
         let expected = say("the connection is closed after \(list) for \(request)", "对 \(request) 回答 \(list) 之后关闭连接")
         if case .close = answer.ending { return }
+        do { try expectDeaf(cause: "kept-after-refusal") } catch var failure as Failure {
+            failure.expected = expected
+            throw failure
+        }
+    }
+
+    /// The last answer was given: the connection ends, and one more request gets no answer. (To wait for the end alone would
+    /// not do: sooner or later every connection is closed for being idle.)
+    func expectDeaf(cause: String) throws {
+        let expected = say(
+            "\(name) is closed, and one more request on it is not answered", "\(name)被关闭，上面再来的请求不再回答")
+        do { try send(helloRequest) } catch is Failure {
+            return  // it is closed already
+        }
         switch try receive(200, until: Deadline(), expected: expected) {
         case .end, .broken: return
-        case .late:
-            throw Failure(expected: expected, got: say("it is still open", "它仍然开着"), cause: "kept-after-refusal")
+        case .late: throw Failure(expected: expected, got: say("it is still open", "它仍然开着"), cause: cause)
         case .bytes(let bytes):
             throw Failure(
-                expected: expected, got: say("another answer: ", "又一个回答：") + quoted(bytes, most: 60),
-                cause: "kept-after-refusal")
+                expected: expected, got: say("another answer: ", "又一个回答：") + quoted(bytes, most: 60), cause: cause)
         }
     }
 

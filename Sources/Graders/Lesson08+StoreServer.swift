@@ -240,7 +240,10 @@ let storeServerChecks: [Check] =
                     say("URLSession: the status of GET, once deleted", "URLSession：删除之后 GET 的状态码"))
             }
         },
-    ] + concurrentServerChecks(entry, prefix: "store", exchange: putExchange, clients: 100, suspects: Cause.http)
+    ] + sharedStoreChecks.map { $0.whereSilenceEnds(after: clientPatience) }
+
+private let sharedStoreChecks =
+    concurrentServerChecks(entry, prefix: "store", exchange: putExchange, clients: 100, suspects: Cause.http)
     + streamServerChecks(entry, prefix: "store", exchange: putExchange, suspects: Cause.http)
 
 private let putExchange = Exchange(
@@ -280,6 +283,6 @@ extension Cause {
     /// The head came, with Expect, and it waits for a body that waits for it.
     static let waitsForBody = Cause("continue-not-sent") { evidence in
         let silent = [say("nothing", "什么也没有"), say("the connection was closed", "连接被关闭")]
-        return silent.contains(evidence.failure.got) ? "" : nil
+        return silent.contains(evidence.failure.got) || evidence.failure.got.hasPrefix("408") ? "" : nil
     }
 }
