@@ -29,7 +29,7 @@ let peerCredentialsChecks: [Check] = [
             sys.stdin.read()
             """, [trial.folder])
         defer { python.stop() }
-        let connection = try listener.accept()
+        let connection = try listener.accept(from: python)
         defer { close(connection) }
         let said = String(decoding: try readSome(connection, 100) ?? [], as: UTF8.self).split(separator: " ")
         guard said.count == 2, let user = uid_t(said[0]), let group = gid_t(said[1]) else {

@@ -154,7 +154,10 @@ extension Trial {
         let outcome = try begin(entry, arguments).outcome(expecting: expected)
         switch outcome {
         case .threw("PacketError", name, _, _): return
-        case .threw: throw Failure(expected: expected, got: outcome.text)
+        case .threw:
+            // A damaged type was believed, and refused for what it says.
+            let isBelieved = name == "wrongChecksum"
+            throw Failure(expected: expected, got: outcome.text, cause: isBelieved ? cause : nil)
         case .returned: throw Failure(expected: expected, got: outcome.text, cause: cause ?? "packet-not-measured")
         }
     }

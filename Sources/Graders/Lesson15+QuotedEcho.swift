@@ -75,6 +75,8 @@ extension Trial {
         if case .returned(right.value) = outcome { return }
         var cause: String?
         switch outcome {
+        // Without options it was right.
+        case _ where outerOptions + innerOptions > 0: cause = "header-of-20-bytes"
         case .threw("PacketError", "truncated", _, _): cause = "quote-should-be-whole"
         case .threw("PacketError", "wrongChecksum", _, _): cause = "quote-checksum-checked"
         case .returned(let value):
@@ -84,7 +86,6 @@ extension Trial {
             }
         case .threw: break
         }
-        if cause == nil, outerOptions + innerOptions > 0 { cause = "header-of-20-bytes" }
         var got = outcome.text
         if case .returned(let value) = outcome { got = quoteText(value) }
         throw Failure(expected: expected, got: got, cause: cause)

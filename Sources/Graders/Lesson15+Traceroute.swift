@@ -49,6 +49,14 @@ let tracerouteChecks: [Check] = [
             .error(11, quoting: Array(IPv4Datagram(probe.message).bytes.prefix(27))), from: "10.9.0.7", to: probe)
         try play.peer.send([], to: probe.sender)
         _ = try play.call.subject.waitForTimeline(until: Deadline(in: 3)) { $0.receiveCount >= 8 ? true : nil }
+        // It waits for the true answer, so it has sent nothing more.
+        let silence = say("no next probe before the first one is answered", "第一个探测包得到回答之前不发下一个")
+        switch try play.peer.receive(during: play.call, until: Deadline(in: 0), expected: silence) {
+        case .nothing: break
+        case .datagram:
+            throw Failure(expected: silence, got: say("one came", "来了一个"), cause: "any-answer-taken")
+        case .outcome(let outcome): throw Failure(expected: silence, got: outcome.text, cause: "any-answer-taken")
+        }
         try play.exceed(probe, by: "10.1.0.1")
         try play.reply(try play.probe(2), by: "192.0.2.99")
         try play.expect(["10.1.0.1", "192.0.2.99"], cause: "any-answer-taken")

@@ -122,7 +122,7 @@ let unixEchoChecks: [Check] = [
         let server = try trial.serve(entry, path: trial.path("echo.sock"), plan: thrice.reduce(.none, +))
         try echo(Array("again".utf8), server)
     },
-    Check("unix-descriptors", suspects: [.connectionLeak]) { trial in
+    Check("unix-descriptors", suspects: [.connectionLeak, .leftOpen]) { trial in
         let server = try trial.serve(entry, path: trial.path("echo.sock"), descriptorLimit: 64)
         for _ in 0..<1_000 { try echo(Array("x".utf8), server) }
     },
@@ -175,7 +175,7 @@ extension Trial {
 
 extension Cause {
     /// Mistakes that any check of this server may meet.
-    static let unixServer: [Cause] = [.addressInUseOfFile, .clientEndedServer]
+    static let unixServer: [Cause] = [.addressInUseOfFile, .leftOpen, .clientEndedServer]
 
     /// bind met the file of an earlier one.
     static let addressInUseOfFile = Cause("leftover-kept") { evidence in

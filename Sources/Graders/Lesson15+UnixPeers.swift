@@ -35,12 +35,11 @@ final class UnixListener {
 
     deinit { close(descriptor) }
 
-    /// The next connection of a program that is the grader's own.
-    func accept() throws -> Int32 {
+    /// The connection of a program that is the grader's own: waited for as long as that runs, for it may start slowly.
+    func accept(from program: PythonScript) throws -> Int32 {
         var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-        let deadline = Deadline()
         while poll(&waiting, 1, 100) <= 0 {
-            if deadline.hasPassed { throw LabError("nobody connected") }
+            guard program.isRunning else { throw LabError("python3 ended before it connected") }
         }
         return try check("accept", acceptCloseOnExec(descriptor))
     }
@@ -61,6 +60,7 @@ final class PythonScript {
     }
 
     var processNumber: Int32 { process.processIdentifier }
+    var isRunning: Bool { process.isRunning }
 
     func stop() {
         // It may be gone already: its input is closed, and it is waited for.

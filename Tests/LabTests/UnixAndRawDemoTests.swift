@@ -42,6 +42,34 @@ final class UnixAndRawDemoTests: XCTestCase {
         XCTAssertEqual(ended, .init(status: 0, output: "1  127.0.0.1\n", errors: ""))
     }
 
+    /// Four machines in a row, each a network of its own; gone with the last process in them.
+    func testTracerouteFindsRealRouters() throws {
+        try XCTSkipUnless(geteuid() == 0, "networks of their own are root's")
+        let script = """
+            set -e
+            mount -t tmpfs tmpfs /run
+            mkdir /run/netns
+            for n in a b c d; do ip netns add $n; ip -n $n link set lo up; done
+            link() {
+                ip link add v$1$2 netns $1 type veth peer name v$2$1 netns $2
+                ip -n $1 addr add 10.$3.0.1/24 dev v$1$2; ip -n $2 addr add 10.$3.0.2/24 dev v$2$1
+                ip -n $1 link set v$1$2 up; ip -n $2 link set v$2$1 up
+            }
+            link a b 1; link b c 2; link c d 3
+            for n in b c; do ip netns exec $n sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward'; done
+            ip -n a route add default via 10.1.0.2; ip -n b route add 10.3.0.0/24 via 10.2.0.2
+            ip -n c route add 10.1.0.0/24 via 10.2.0.1; ip -n d route add default via 10.3.0.1
+            echo built
+            exec ip netns exec a "$0" run traceroute 10.3.0.2 --quiet
+            """
+        let unshare = URL(fileURLWithPath: "/usr/bin/unshare")
+        try XCTSkipUnless(FileManager.default.isExecutableFile(atPath: unshare.path), "there is no unshare")
+        let process = try DemoProcess(["-nm", "sh", "-c", script, DemoProcess.lab.path], lab: unshare)
+        let ended = try process.finish()
+        try XCTSkipUnless(ended.output.hasPrefix("built\n"), "no networks here: \(ended.errors)")
+        XCTAssertEqual(ended.output, "built\n1  10.1.0.2\n2  10.2.0.2\n3  10.3.0.2\n", ended.errors)
+    }
+
     func testWhatIsNoHostIsRefused() throws {
         try needsRawSockets()
         let six = try DemoProcess.run(["run", "ping", "::1"])

@@ -164,6 +164,9 @@ final class Stage: @unchecked Sendable {
     /// Draws the segments of an opening and a closing one by one.
     func showSegments() { drawing.withLock { text.showsSegments = true } }
 
+    /// The sockets are of the Unix domain: nothing is called by TCP's names.
+    func showNoSegments() { drawing.withLock { text.isUnix = true } }
+
     /// Datagrams of both sides go through a network.
     func putNetworkBetween() {
         changed.lock()

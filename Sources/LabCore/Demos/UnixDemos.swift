@@ -9,6 +9,7 @@ extension Demo {
         "an echo server at a path, and a client that is one of its kind",
         "路径上的回显服务器和它的客户端", port: nil, [.serve, .mine, .path]
     ) { play in
+        play.stage.showNoSegments()
         try play.converse(
             .init(
                 clientName: say("client", "客户端"),

@@ -12,6 +12,8 @@ struct LadderText {
 
     /// The segments of an opening and a closing are drawn one below the other.
     var showsSegments = false
+    /// Between sockets of the Unix domain there are no segments.
+    var isUnix = false
 
     init(columns: Int) { self.columns = min(max(columns, 80), 140) }
 
@@ -138,9 +140,9 @@ struct LadderText {
             if arrow.reach == .fromBuffer {
                 text = say("from the queue", "从队列取出")
             } else {
-                text = showsSegments ? "SYN" : "SYN, SYN ACK, ACK"
+                text = isUnix ? say("connection", "连接") : showsSegments ? "SYN" : "SYN, SYN ACK, ACK"
             }
-        case .end: text = "FIN"
+        case .end: text = isUnix ? say("end", "结束") : "FIN"
         case .segment(let name): text = name
         case .reset: text = "RST"
         case .refused(let how): text = how
