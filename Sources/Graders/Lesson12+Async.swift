@@ -59,7 +59,10 @@ let asyncChecks: [Check] =
     ]
     + gracefulStopChecks(entry, prefix: "async", suspects: suspects)
     + [
-        Check("async-stop-crowd", suspects: [.idleHoldsStop, .stopUnheard] + suspects) { trial in
+        Check(
+            "async-stop-crowd",
+            suspects: [.returnedBeforeClosing, .idleHoldsStop, .idleTaskHoldsStop, .stopUnheard] + suspects
+        ) { trial in
             let server = try trial.serve(entry, descriptorLimit: 700)
             let crowd = try server.crowd(500)
             try crowd.exchange { index in Array("client \(index)".utf8) }

@@ -42,11 +42,21 @@ extension Cause {
     static let idleHoldsStop = Cause("idle-holds-stop") { evidence in
         let timeline = evidence.timeline
         guard evidence.returned == nil, timeline.listenerIsClosed else { return nil }
-        if let call = timeline.blocked.last(where: { $0.isReceive && timeline.openConnections.contains($0.descriptor) })
-        {
-            return call.callText
-        }
+        return timeline.blocked.last { $0.isReceive && timeline.openConnections.contains($0.descriptor) }?.callText
+    }
+
+    /// The same where no call waits: the task of a client does not end.
+    static let idleTaskHoldsStop = Cause("idle-holds-stop") { evidence in
+        let timeline = evidence.timeline
+        guard evidence.returned == nil, timeline.listenerIsClosed else { return nil }
         return timeline.openConnections.last.map { say("descriptor \($0) is open", "描述符 \($0) 还开着") }
+    }
+
+    /// The function came back, and clients are still connected.
+    static let returnedBeforeClosing = Cause("left-open-at-stop") { evidence in
+        guard case .returned? = evidence.returned else { return nil }
+        let open = evidence.timeline.openConnections.count
+        return open == 0 ? nil : say("\(open) connections are open", "还有 \(open) 个连接开着")
     }
 
     /// It waits for a client that does not take its answer, longer than the grace.
@@ -65,8 +75,10 @@ extension Cause {
     static let droppedAtStop = Cause("dropped-at-stop") { evidence in
         let timeline = evidence.timeline
         guard timeline.kept > 0 else { return nil }
-        let end = timeline.calls.last {
-            $0.name == "close" || $0.name == "shutdown" && $0.arguments.0 != Int64(SHUT_RD)
+        let accepted = Set(timeline.calls.filter { $0.isAccept && $0.result >= 0 }.map(\.result))
+        let end = timeline.calls.last { call in
+            accepted.contains(Int64(call.descriptor))
+                && (call.name == "close" || call.name == "shutdown" && call.arguments.0 != Int64(SHUT_RD))
         }
         return end.map {
             say("\($0.callText), with \(timeline.kept) bytes to send", "\($0.callText)，还有 \(timeline.kept) 字节没发")
@@ -97,13 +109,27 @@ extension Cause {
         evidence.timeline.blocked.last(where: \.isSend)?.callText
     }
 
-    /// A send failed, and its thread has made no call since: to remove the member it takes the lock that it holds.
+    /// A send failed, and the thread that had received the message has made no call since: to remove the member it takes the
+    /// lock that it holds.
     static let lockTakenTwice = Cause("lock-taken-twice") { evidence in
+        let timeline = evidence.timeline
         guard evidence.ending == nil, evidence.loadNow < 0.5 else { return nil }
-        let thread = evidence.timeline.idleThreads.last { call in
-            (call.isSend || call.name == "shutdown" || call.name == "close") && call.failed
+        let receivers = Set(timeline.calls.filter(\.isReceive).map(\.thread))
+        let stuck = timeline.idleThreads.last { call in
+            receivers.contains(call.thread)
+                && (call.isSend && call.failed || call.name == "shutdown" || call.name == "close")
         }
-        return thread.map { "\($0.callText) = -1 \(errorName($0.error))" }
+        return stuck.map { $0.failed ? "\($0.callText) = -1 \(errorName($0.error))" : $0.callText }
+    }
+
+    /// A send to a member failed, and it was not shut down, nor closed.
+    static let failedSendIgnored = Cause("failed-send-ignored") { evidence in
+        let calls = evidence.timeline.calls
+        guard let index = calls.lastIndex(where: { $0.isSend && $0.failed && $0.error == EPIPE }) else { return nil }
+        let gone = calls[index...].contains {
+            ($0.name == "shutdown" || $0.name == "close") && $0.descriptor == calls[index].descriptor
+        }
+        return gone ? nil : "\(calls[index].callText) = -1 EPIPE"
     }
 
     /// A thread has come back from a call, makes none, and does not compute: it waits for something that is no call.

@@ -16,7 +16,8 @@ let poolChecks: [Check] =
     + boundChecks
     + gracefulStopChecks(entry, prefix: "pool", suspects: [])
     + [
-        Check("pool-stop-full", suspects: [.idleHoldsStop, .stopUnheard]) { trial in
+        Check("pool-stop-full", suspects: [.returnedBeforeClosing, .idleHoldsStop, .idleTaskHoldsStop, .stopUnheard]) {
+            trial in
             let server = try trial.serve(entry)
             let crowd = try (0..<limits.threads + limits.queue + 10).map { _ in try server.connect() }
             try exchange.run(crowd[0])

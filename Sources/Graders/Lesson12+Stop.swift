@@ -8,7 +8,10 @@ private let exchange = lesson12Exchange
 
 /// - Parameter suspects: mistakes that only a server of its kind can make.
 func gracefulStopChecks(_ entry: String, prefix: String, suspects: [Cause]) -> [Check] {
-    let suspects = suspects + [.deafHoldsStop, .idleHoldsStop, .stopUnheard]
+    let suspects =
+        suspects + [
+            .returnedBeforeClosing, .idleHoldsStop, .deafHoldsStop, .idleTaskHoldsStop, .stopUnheard,
+        ]
     return [
         Check("\(prefix)-stop-alone", suspects: suspects) { trial in
             let server = try trial.serve(entry)
@@ -41,7 +44,7 @@ func gracefulStopChecks(_ entry: String, prefix: String, suspects: [Cause]) -> [
             } catch let failure as Failure {
                 // Had the machine stood still until the grace was over, a right server would have given up as well.
                 let waited = Int(now() - asked) / 1_000_000
-                if waited > Lesson12.grace * 3 / 4 && waited < Lesson12.grace + 2000 { throw Unavailable(busyMachine) }
+                if waited > Lesson12.grace * 3 / 4 && waited < Lesson12.grace + 900 { throw Unavailable(busyMachine) }
                 throw failure
             }
             try server.expectReturn()

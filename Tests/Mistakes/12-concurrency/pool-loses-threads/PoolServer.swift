@@ -61,23 +61,18 @@ private final class Pool: @unchecked Sendable {
     }
 
     private func work() {
-        while let connection = next() {
-            var pending: Int32 = 0
-            var length = socklen_t(MemoryLayout<Int32>.size)
-            serve(connection)
-            getsockopt(connection, SOL_SOCKET, SO_ERROR, &pending, &length)
-            var byte: UInt8 = 0
-            if recv(connection, &byte, 1, MSG_DONTWAIT) != 0 {
-                condition.withLock {
-                    open.remove(connection)
-                    close(connection)
+        do {
+            while let connection = next() {
+                defer {
+                    condition.withLock {
+                        open.remove(connection)
+                        close(connection)
+                    }
                 }
-                break
+                try talk(connection)
             }
-            condition.withLock {
-                open.remove(connection)
-                close(connection)
-            }
+        } catch {
+            print("a client broke off: \(error)")
         }
         condition.withLock {
             threads -= 1
@@ -110,5 +105,16 @@ private final class Pool: @unchecked Sendable {
             for connection in open { shutdown(connection, SHUT_RDWR) }
             while threads > 0 { condition.wait() }
         }
+    }
+}
+
+private func talk(_ connection: Int32) throws {
+    var buffer = [UInt8](repeating: 0, count: 16_384)
+    while true {
+        let count = recv(connection, &buffer, buffer.count, 0)
+        if count < 0 && errno == EINTR { continue }
+        if count < 0 { throw SocketError("recv", errno) }
+        if count == 0 { return }
+        guard sendAll(connection, buffer[..<count].map(uppercase)) else { throw SocketError("send", errno) }
     }
 }

@@ -12,7 +12,7 @@ func poolServer(host: String, port: UInt16, limits: PoolLimits, stop: Int32) thr
         threads.enter()
         Thread.detachNewThread {
             while let connection = shared.take() {
-                if !shared.begin(connection) { shutdown(connection, SHUT_RD) }
+                shared.begin(connection)
                 serve(connection)
                 shared.end(connection)
             }
@@ -51,7 +51,7 @@ private final class Shared: @unchecked Sendable {
     private let lock = NSLock()
     private var queue: [Int32?] = []
     private var serving: Set<Int32> = []
-    private var isStopping = false
+    private var how: Int32?
 
     init(places: Int) { self.places = DispatchSemaphore(value: places) }
 
@@ -67,10 +67,10 @@ private final class Shared: @unchecked Sendable {
         return first
     }
 
-    func begin(_ connection: Int32) -> Bool {
+    func begin(_ connection: Int32) {
         lock.withLock {
             serving.insert(connection)
-            return !isStopping
+            if let how { shutdown(connection, how) }
         }
     }
 
@@ -83,13 +83,16 @@ private final class Shared: @unchecked Sendable {
 
     func stop(threads: Int) {
         lock.withLock {
-            isStopping = true
+            how = SHUT_RD
             for connection in serving { shutdown(connection, SHUT_RD) }
         }
         for _ in 0..<threads { put(nil) }
     }
 
     func breakOff() {
-        lock.withLock { for connection in serving { shutdown(connection, SHUT_RDWR) } }
+        lock.withLock {
+            how = SHUT_RDWR
+            for connection in serving { shutdown(connection, SHUT_RDWR) }
+        }
     }
 }

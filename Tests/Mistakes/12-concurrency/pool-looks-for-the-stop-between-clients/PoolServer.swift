@@ -10,7 +10,6 @@ func poolServer(host: String, port: UInt16, limits: PoolLimits, stop: Int32) thr
         pool.stop()
     }
     while pool.waitForRoom() {
-        guard waitUntilReadable([listener, stop]) == listener else { continue }
         do { pool.take(try acceptClient(listener)) } catch {
             close(listener)
             pool.stop()
@@ -46,7 +45,7 @@ private final class Pool: @unchecked Sendable {
 
     func waitForRoom() -> Bool {
         condition.withLock {
-            while queue.count >= limits.queue { condition.wait() }
+            while queue.count >= limits.queue && !isStopping { condition.wait() }
             return !isStopping
         }
     }
