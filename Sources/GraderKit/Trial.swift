@@ -32,8 +32,8 @@ public final class Trial {
 
     deinit { for descriptor in leftOpen { close(descriptor) } }
 
-    /// A connection that the check let go without closing it.
-    func closeAtTheEnd(_ descriptor: Int32) { leaving.withLock { leftOpen.append(descriptor) } }
+    /// A connection that the check let go without closing it: what the program does must not change before it is looked at.
+    public func closeAtTheEnd(_ descriptor: Int32) { leaving.withLock { leftOpen.append(descriptor) } }
 
     func noteSilence(_ seconds: Double) { leaving.withLock { longestSilence = max(longestSilence, seconds) } }
 

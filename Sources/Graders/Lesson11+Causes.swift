@@ -53,6 +53,9 @@ extension Cause {
         evidence.timeline.sleeps.last?.callText
     }
 
+    /// A socket whose connect has failed is connected again. One that was interrupted is another mistake.
+    static let sameSocketAgain = Cause("same-socket-again") { $0.timeline.connectedAgain?.callText }
+
     static func sleepsLonger(than cap: Milliseconds) -> Cause {
         Cause("wait-over-the-cap") { evidence in
             evidence.timeline.sleeps.last { ($0.sleepMilliseconds ?? 0) > cap }?.callText
@@ -85,5 +88,19 @@ extension Cause {
     /// A call that may block as long as it likes.
     static let blockedForEver = Cause("blocked-without-limit") { evidence in
         evidence.timeline.blocked.last { $0.isSend || $0.isReceive || $0.isWait && $0.arguments.1 < 0 }?.callText
+    }
+}
+
+extension Timeline {
+    /// The first connect on a socket that another connect has failed on.
+    var connectedAgain: Call? {
+        var failed: Set<Int32> = []
+        for call in calls {
+            if call.name == "close" { failed.remove(call.descriptor) }
+            guard call.name == "connect" else { continue }
+            if failed.contains(call.descriptor) { return call }
+            if call.failed, call.error != EINTR { failed.insert(call.descriptor) }
+        }
+        return nil
     }
 }

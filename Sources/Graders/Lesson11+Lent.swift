@@ -27,7 +27,11 @@ final class LentSocket {
     /// Blocking or not, and with the time limits, that it had before.
     func expectUnchanged(by call: PendingCall) throws {
         let sentence = say("the socket is left open, and as it was", "套接字仍然开着，并且和原来一样")
-        if let early = call.subject.timeline.calls("close", "shutdown").first {
+        let calls = call.subject.timeline.calls
+        let used = Set(calls.filter { $0.isSend || $0.isReceive }.map(\.descriptor))
+        if let early = calls.first(where: {
+            ["close", "shutdown"].contains($0.name) && used.contains($0.descriptor)
+        }) {
             throw Failure(expected: sentence, got: early.callText, cause: "closed-what-was-lent")
         }
         let blocksNow = fcntl(descriptor, F_GETFL) & O_NONBLOCK == 0

@@ -78,19 +78,20 @@ let lesson11Send: [Check] = [
     },
     Check("send-one-deadline", suspects: [.blockedForEver, .deadlineBegunAnew]) { trial in
         let listener = try trial.listen(smallBuffers: true)
-        let message = trial.random.letters(4 << 20)
-        let (call, peer) = try trial.beginSend(message, to: listener, timeout: 700)
+        let message = trial.random.letters(8 << 20)
+        let (call, peer) = try trial.beginSend(message, to: listener, timeout: 1500)
         // A peer that reads a little now and then: there is always room again before the time is over.
         let deadline = Deadline()
         var outcome: PendingCall.Outcome?
         while outcome == nil && !deadline.hasPassed {
             _ = try peer.receive(4096, until: Deadline(), expected: say("it sends", "它在发送"))
-            outcome = try call.outcomeSoFar(within: 0.02)
+            outcome = try call.outcomeSoFar(within: 0.005)
         }
         if case .threw("SendError", "timedOut", _, _)? = outcome { return }
         throw Failure(
             expected: say(
-                "SendError.timedOut after 700 ms, though some of it is taken", "虽然一直有进展，700 ms 后仍抛出 SendError.timedOut"),
+                "SendError.timedOut after 1500 ms, though some of it is taken",
+                "虽然一直有进展，1500 ms 后仍抛出 SendError.timedOut"),
             got: outcome?.text ?? say("it is still sending", "它还在发送"),
             cause: outcome == nil ? "deadline-begun-anew" : nil)
     },
