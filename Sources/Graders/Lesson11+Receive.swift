@@ -4,110 +4,111 @@ import GraderKit
 import Sockets
 import Wire
 
-let lesson11Receive: [Check] =
-    wholeMessages + [
-        Check("receive-end", suspects: [.readsPastTheEnd]) { trial in
-            for count in [0, 7] {
-                let listener = try trial.listen()
-                let part = trial.random.letters(count)
-                let (call, peer) = try trial.beginReceive(10, from: listener)
-                try peer.send(part)
-                peer.halfClose()
-                try call.expectReceived(part, "endOfStream")
-            }
-        },
-        Check("receive-silence", suspects: [.blockedForEver, .waitsWithoutDeadline]) { trial in
+let lesson11Receive = wholeMessages + partsOfMessages
+
+private let partsOfMessages: [Check] = [
+    Check("receive-end", suspects: [.readsPastTheEnd]) { trial in
+        for count in [0, 7] {
             let listener = try trial.listen()
-            let (call, peer) = try trial.beginReceive(10, from: listener, timeout: 400)
-            try call.expectReceived([], "timedOut", notBefore: 400)
-            peer.close()
-        },
-        Check("receive-part", suspects: [.blockedForEver, .waitsWithoutDeadline]) { trial in
-            let listener = try trial.listen()
-            let part = trial.random.letters(5)
-            let (call, peer) = try trial.beginReceive(10, from: listener, timeout: 1500)
-            try peer.send(part)
-            try call.expectReceived(part, "timedOut", notBefore: 1500)
-            peer.close()
-        },
-        Check("receive-reset") { trial in
-            let listener = try trial.listen()
-            let part = trial.random.letters(5)
+            let part = trial.random.letters(count)
             let (call, peer) = try trial.beginReceive(10, from: listener)
             try peer.send(part)
-            _ = try call.subject.waitForTimeline { $0.receivedCount >= 5 ? true : nil }
-            peer.reset()
-            try call.expectReceived(part, "broken(code: \(ECONNRESET))")
-        },
-        Check("receive-one-deadline", suspects: [.blockedForEver, .deadlineBegunAnew]) { trial in
-            let listener = try trial.listen()
-            let (call, peer) = try trial.beginReceive(100_000, from: listener, timeout: 700)
-            // A byte now and then: never as long a silence as the time limit.
-            let deadline = Deadline()
-            var outcome: PendingCall.Outcome?
-            var sent: [UInt8] = []
-            while outcome == nil && !deadline.hasPassed {
-                let byte = trial.random.letters(1)
-                try peer.send(byte)
-                sent += byte
-                outcome = try call.outcomeSoFar(within: 0.03)
-            }
-            guard let outcome else {
-                throw Failure(
-                    expected: say(".timedOut after 700 ms, though bytes trickle in", "虽然字节零星到来，700 ms 后仍为 .timedOut"),
-                    got: say("it is still receiving", "它还在接收"), cause: "deadline-begun-anew")
-            }
-            // The last byte may have come too late.
-            let received = call.subject.timeline.receivedCount
-            try outcome.expectReceived(Array(sent.prefix(received)), "timedOut")
-        },
-        Check("receive-eintr-deadline", suspects: [.deadlineBegunAnew, .blockedForEver]) { trial in
-            let listener = try trial.listen()
-            // A signal ends every wait at once, for ever. Signals must not make the time longer.
-            let plan = FaultPlan.fail(.receive, every: 1, with: EINTR) + .fail(.waitReady, every: 1, with: EINTR)
-            let (call, peer) = try trial.beginReceive(10, from: listener, timeout: 300, plan: plan)
-            guard let outcome = try call.outcomeSoFar(within: Deadline.patience) else {
-                throw Failure(
-                    expected: say(".timedOut after 300 ms of interrupted waits", "等待不断被打断，300 ms 后仍为 .timedOut"),
-                    got: say("it is still waiting", "它还在等"), cause: "deadline-begun-anew")
-            }
-            try outcome.expectReceived([], "timedOut")
-            peer.close()
-        },
-        Check("receive-now", suspects: [.blockedForEver]) { trial in
-            for count in [0, 5] {
-                let pair = try SocketPair(trial)
-                let part = trial.random.letters(count)
-                try pair.send(part)
-                let call = try trial.begin(
-                    "receive-with-timeout", [.passed(pair.lent), .int(10), .int(0)], plan: FaultPlan())
-                try call.expectReceived(part, "timedOut")
-            }
-        },
-        Check("receive-waits", suspects: [.notReadyIsFailure]) { trial in
-            let listener = try trial.listen()
-            let lent = try LentSocket(to: listener, blocks: false)
-            let message = trial.random.letters(10)
+            peer.halfClose()
+            try call.expectReceived(part, "endOfStream")
+        }
+    },
+    Check("receive-silence", suspects: [.blockedForEver, .waitsWithoutDeadline]) { trial in
+        let listener = try trial.listen()
+        let (call, peer) = try trial.beginReceive(10, from: listener, timeout: 400)
+        try call.expectReceived([], "timedOut", notBefore: 400)
+        peer.close()
+    },
+    Check("receive-part", suspects: [.blockedForEver, .waitsWithoutDeadline]) { trial in
+        let listener = try trial.listen()
+        let part = trial.random.letters(5)
+        let (call, peer) = try trial.beginReceive(10, from: listener, timeout: 1500)
+        try peer.send(part)
+        try call.expectReceived(part, "timedOut", notBefore: 1500)
+        peer.close()
+    },
+    Check("receive-reset") { trial in
+        let listener = try trial.listen()
+        let part = trial.random.letters(5)
+        let (call, peer) = try trial.beginReceive(10, from: listener)
+        try peer.send(part)
+        _ = try call.subject.waitForTimeline { $0.receivedCount >= 5 ? true : nil }
+        peer.reset()
+        try call.expectReceived(part, "broken(code: \(ECONNRESET))")
+    },
+    Check("receive-one-deadline", suspects: [.blockedForEver, .deadlineBegunAnew]) { trial in
+        let listener = try trial.listen()
+        let (call, peer) = try trial.beginReceive(100_000, from: listener, timeout: 700)
+        // A byte now and then: never as long a silence as the time limit.
+        let deadline = Deadline()
+        var outcome: PendingCall.Outcome?
+        var sent: [UInt8] = []
+        while outcome == nil && !deadline.hasPassed {
+            let byte = trial.random.letters(1)
+            try peer.send(byte)
+            sent += byte
+            outcome = try call.outcomeSoFar(within: 0.03)
+        }
+        guard let outcome else {
+            throw Failure(
+                expected: say(".timedOut after 700 ms, though bytes trickle in", "虽然字节零星到来，700 ms 后仍为 .timedOut"),
+                got: say("it is still receiving", "它还在接收"), cause: "deadline-begun-anew")
+        }
+        // The last byte may have come too late.
+        let received = call.subject.timeline.receivedCount
+        try outcome.expectReceived(Array(sent.prefix(received)), "timedOut")
+    },
+    Check("receive-eintr-deadline", suspects: [.deadlineBegunAnew, .blockedForEver]) { trial in
+        let listener = try trial.listen()
+        // A signal ends every wait at once, for ever. Signals must not make the time longer.
+        let plan = FaultPlan.fail(.receive, every: 1, with: EINTR) + .fail(.waitReady, every: 1, with: EINTR)
+        let (call, peer) = try trial.beginReceive(10, from: listener, timeout: 300, plan: plan)
+        guard let outcome = try call.outcomeSoFar(within: Deadline.patience) else {
+            throw Failure(
+                expected: say(".timedOut after 300 ms of interrupted waits", "等待不断被打断，300 ms 后仍为 .timedOut"),
+                got: say("it is still waiting", "它还在等"), cause: "deadline-begun-anew")
+        }
+        try outcome.expectReceived([], "timedOut")
+        peer.close()
+    },
+    Check("receive-now", suspects: [.blockedForEver]) { trial in
+        for count in [0, 5] {
+            let pair = try SocketPair(trial)
+            let part = trial.random.letters(count)
+            try pair.send(part)
             let call = try trial.begin(
-                "receive-with-timeout", [lent.argument, .int(10), .int(60_000)], plan: FaultPlan())
+                "receive-with-timeout", [.passed(pair.lent), .int(10), .int(0)], plan: FaultPlan())
+            try call.expectReceived(part, "timedOut")
+        }
+    },
+    Check("receive-waits", suspects: [.notReadyIsFailure]) { trial in
+        let listener = try trial.listen()
+        let lent = try LentSocket(to: listener, blocks: false)
+        let message = trial.random.letters(10)
+        let call = try trial.begin(
+            "receive-with-timeout", [lent.argument, .int(10), .int(60_000)], plan: FaultPlan())
+        let peer = try listener.accept(from: call)
+        try call.expectWaiting(after: \.isReceive, for: say("readable", "可读"))
+        try peer.send(message)
+        try call.expectReceived(message, "complete")
+    },
+    Check("receive-lent") { trial in
+        for blocks in [true, false] {
+            let listener = try trial.listen()
+            let lent = try LentSocket(to: listener, blocks: blocks)
+            let call = try trial.begin(
+                "receive-with-timeout", [lent.argument, .int(10), .int(200)], plan: FaultPlan())
             let peer = try listener.accept(from: call)
-            try call.expectWaiting(after: \.isReceive, for: say("readable", "可读"))
-            try peer.send(message)
-            try call.expectReceived(message, "complete")
-        },
-        Check("receive-lent") { trial in
-            for blocks in [true, false] {
-                let listener = try trial.listen()
-                let lent = try LentSocket(to: listener, blocks: blocks)
-                let call = try trial.begin(
-                    "receive-with-timeout", [lent.argument, .int(10), .int(200)], plan: FaultPlan())
-                let peer = try listener.accept(from: call)
-                try call.expectReceived([], "timedOut")
-                try lent.expectUnchanged(by: call)
-                peer.close()
-            }
-        },
-    ]
+            try call.expectReceived([], "timedOut")
+            try lent.expectUnchanged(by: call)
+            peer.close()
+        }
+    },
+]
 
 private let wholeMessages: [Check] = [
     Check("receive-pieces", suspects: [.oneReceiveIsOneMessage]) { trial in
