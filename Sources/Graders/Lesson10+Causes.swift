@@ -78,7 +78,18 @@ extension Cause {
     // MARK: Without waiting
 
     static let staysBlocking = Cause("stays-blocking") { evidence in
-        evidence.timeline.blocked.last { $0.isReceive || $0.isSend }?.callText
+        // Not one that is just being made.
+        evidence.timeline.blocked.last { ($0.isReceive || $0.isSend) && evidence.now > $0.entered + 50_000_000 }?
+            .callText
+    }
+
+    /// The end of the stream, and it asks again.
+    static let zeroTakenForNothing = Cause("zero-taken-for-nothing") { evidence in
+        let ends = evidence.timeline.calls.filter {
+            $0.isReceive && $0.returned != nil && $0.result == 0 && $0.length > 0
+        }
+        guard ends.count > 1, let last = ends.last else { return nil }
+        return say("\(last.callText) returned 0 again and again", "\(last.callText) 一再返回 0")
     }
 
     /// It does not wait for the socket, but for a while.
@@ -131,6 +142,21 @@ extension Cause {
     }
 
     // MARK: Servers
+
+    /// It answered what one receive gave, and no newline was in that.
+    static let answersHalfALine = Cause("one-recv-one-message") { evidence in
+        let calls = evidence.timeline.calls
+        for (index, call) in calls.enumerated() where call.isReceive && call.result > 0 {
+            let newline = UInt8(ascii: "\n")
+            guard call.data.count == Int(call.result), !call.data.contains(newline),
+                let next = calls[(index + 1)...].first(where: { $0.descriptor == call.descriptor }), next.isSend
+            else { continue }
+            return say(
+                "\(call.callText) returned \(quoted(call.data)), and the next call was \(next.name)",
+                "\(call.callText) 返回 \(quoted(call.data))，紧接着就调用了 \(next.name)")
+        }
+        return nil
+    }
 
     static let noReusePort = Cause("no-reuse-port") { evidence in
         let calls = evidence.timeline.calls

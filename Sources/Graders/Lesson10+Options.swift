@@ -97,11 +97,10 @@ extension Trial {
         let expected = say(
             "\(entry) of \(what) throws SocketError \(errorName(code)), with \(name) in its call",
             "对\(what)，\(entry) 抛出 SocketError \(errorName(code))，call 里带有 \(name)")
-        let outcome = try begin(entry, arguments, plan: FaultPlan.none).outcome(expecting: expected)
+        let pending = try begin(entry, arguments, plan: FaultPlan.none)
+        let outcome = try pending.outcome(expecting: expected)
         guard case .threw("SocketError", let call, code, _) = outcome else {
-            var cause: String?
-            if case .returned = outcome { cause = "option-refusal-ignored" }
-            throw Failure(expected: expected, got: outcome.text, cause: cause)
+            throw Failure(expected: expected, got: outcome.text, cause: pending.ignoredRefusal(outcome))
         }
         let names = option.map { [$0.name] } ?? KernelOption.all.map(\.name)
         guard names.contains(where: call.contains) else {
@@ -114,6 +113,16 @@ extension Trial {
         try check("open", file)
         defer { close(file) }
         try body(file)
+    }
+}
+
+extension PendingCall {
+    /// It returned, though the kernel had refused what it asked.
+    func ignoredRefusal(_ outcome: Outcome) -> String? {
+        guard case .returned = outcome else { return nil }
+        subject.catchUp()
+        let refused = subject.timeline.calls("setsockopt", "getsockopt").contains(where: \.failed)
+        return refused ? "option-refusal-ignored" : nil
     }
 }
 

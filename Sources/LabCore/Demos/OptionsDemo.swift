@@ -133,7 +133,7 @@ struct OptionTable {
             switch keepAlive {
             case nil: "–"
             case .off?: say("off", "关")
-            case .on(let idle, let interval, let count)?: "\(idle) s, \(interval) s, \(count)×"
+            case .on(let idle, let interval, let count)?: "\(idle) s+\(count)×\(interval) s"
             }
         }
         func linger(_ linger: Linger?) -> String {
@@ -164,12 +164,16 @@ struct OptionTable {
         line(name, before, asked, StyledText(after, isNew || before != after ? .good : .plain), .plain)
     }
 
+    /// A narrow terminal has no room for what was before.
+    private var isNarrow: Bool { columns < 60 }
+
     private func line(_ name: String, _ before: String, _ asked: String, _ after: StyledText, _ style: Style)
         -> StyledText
     {
-        StyledText(name.padded(to: 14), style == .plain ? .code : style)
-            + StyledText(before.leftPadded(to: 12) + "  " + asked.leftPadded(to: 13) + "  ", style)
-            + StyledText(String(repeating: " ", count: max(0, 13 - after.width))) + after
+        let width = isNarrow ? 12 : 14
+        return StyledText(name.padded(to: 13), style == .plain ? .code : style)
+            + StyledText((isNarrow ? "" : before.leftPadded(to: width)) + asked.leftPadded(to: width) + " ", style)
+            + StyledText(String(repeating: " ", count: max(0, width - after.width))) + after
     }
 
     private func note(_ text: String) -> StyledText { StyledText(text, .quiet) }
