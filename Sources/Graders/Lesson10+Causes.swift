@@ -40,9 +40,13 @@ extension Cause {
             // getsockopt has told how much it wrote.
             let given = call.name == "setsockopt" ? call.length : call.data.count
             guard given < size, call.name == "setsockopt" || call.result == 0 else { continue }
-            return say(
-                "\(option.name) takes a \(type), \(size) bytes; it was given \(given)",
-                "\(option.name) 要的是 \(type)，\(size) 字节；给的是 \(given) 字节")
+            return call.name == "setsockopt"
+                ? say(
+                    "\(option.name) takes a \(type), \(size) bytes; it was given \(given)",
+                    "\(option.name) 要的是 \(type)，\(size) 字节；给的是 \(given) 字节")
+                : say(
+                    "\(option.name) is a \(type), \(size) bytes; there was room for \(given)",
+                    "\(option.name) 是 \(type)，\(size) 字节；只有 \(given) 字节的地方")
         }
         return nil
     }
