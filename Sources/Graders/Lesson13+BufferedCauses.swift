@@ -47,4 +47,15 @@ extension Cause {
         else { return nil }
         return sends[failed + 1].callText
     }
+
+    /// All has come, and it waits for more, or has other bytes: what an earlier recv brought was not looked at.
+    static let bufferedPassedOver = Cause("buffer-passed-over") { evidence in
+        if let blocked = evidence.timeline.blocked.last(where: \.isReceive) { return blocked.callText }
+        return evidence.failure.difference.isEmpty ? nil : ""
+    }
+
+    /// It waits for bytes that had come before the error.
+    static let bufferedLost = Cause("lost-on-error") { evidence in
+        evidence.timeline.blocked.last(where: \.isReceive)?.callText
+    }
 }

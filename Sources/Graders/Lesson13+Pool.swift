@@ -252,7 +252,7 @@ private struct TriedPool {
         if case .bytes(let got) = answer { difference = byteDifference(expected: expected, got: got) }
         throw Failure(
             expected: say("the answer \(quoted(expected))", "回答 \(quoted(expected))"), got: answer.outcomeText,
-            difference: difference)
+            difference: difference, cause: answer.thrown?.name == "timedOut" ? "did-not-wait" : nil)
     }
 
     func expectAnswer(_ expected: [UInt8], of job: Job) throws {
@@ -284,7 +284,12 @@ private struct TriedPool {
     func expectAnotherConnection(_ listener: StreamListener, _ why: String, else cause: String) throws {
         let request = trial.random.letters(8)
         let call = try begin([.ask(request)])
-        guard let peer = try listener.accept(orReturnOf: call) else {
+        var peer: StreamPeer?
+        do { peer = try listener.accept(orReturnOf: call) } catch var failure as Failure {
+            failure.cause = cause
+            throw failure
+        }
+        guard let peer else {
             let answer = try outcomes(of: call)[0].answer
             throw Failure(
                 expected: say("a new connection: \(why)", "建立新连接：\(why)"),

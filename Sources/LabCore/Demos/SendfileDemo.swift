@@ -17,8 +17,9 @@ extension Demo {
 private struct SendfileResult: Encodable {
     var fileBytes = Sendfile.fileSize
     var file: [MeasuredWay] = []
-    var pieceBytes = Sendfile.pieces * Sendfile.pieceSize
-    var pieces: [MeasuredWay] = []
+    /// 64 pieces of 200 bytes, and of 16 KiB.
+    var shortPieces: [MeasuredWay] = []
+    var longPieces: [MeasuredWay] = []
 }
 
 private final class Sendfile {
@@ -26,7 +27,6 @@ private final class Sendfile {
 
     static let fileSize = 16 << 20
     static let pieces = 64
-    static let pieceSize = 200
 
     init(_ play: Play) { self.play = play }
 
@@ -49,11 +49,16 @@ private final class Sendfile {
         if !play.options.json {
             files.draw(result.file, say("a file of 16 MiB, in the file cache", "16 MiB 的文件，已在文件缓存中"))
         }
-        let pieces = pieceContest(connection.near)
-        result.pieces = try pieces.measure()
+        let short = pieceContest(200, connection.near)
+        result.shortPieces = try short.measure()
+        if !play.options.json {
+            short.draw(
+                result.shortPieces, say("an answer of 64 pieces, 200 bytes each", "由 64 段组成的回答，每段 200 字节"))
+        }
+        let long = pieceContest(16 << 10, connection.near)
+        result.longPieces = try long.measure()
         if play.options.json { return try play.printMeasured(result) }
-        pieces.draw(
-            result.pieces, say("an answer of 64 pieces, 200 bytes each", "由 64 段组成的回答，每段 200 字节"))
+        long.draw(result.longPieces, say("64 pieces of 16 KiB each", "64 段，每段 16 KiB"))
     }
 
     // MARK: A file
@@ -104,24 +109,24 @@ private final class Sendfile {
 
     // MARK: Pieces
 
-    private func pieceContest(_ socket: Int32) -> Contest {
-        let pieces = (0..<Sendfile.pieces).map { [UInt8](repeating: UInt8(65 + $0 % 26), count: Sendfile.pieceSize) }
+    private func pieceContest(_ size: Int, _ socket: Int32) -> Contest {
+        let pieces = (0..<Sendfile.pieces).map { [UInt8](repeating: UInt8(65 + $0 % 26), count: size) }
         return Contest(
-            play: play, bytes: Sendfile.pieces * Sendfile.pieceSize,
+            play: play, bytes: Sendfile.pieces * size,
             ways: [
                 .init(name: "send each", title: say("send each", "逐段 send")) {
                     try pieces.reduce(0) { $0 + (try sendInPieces($1, $1.count, socket)) }
                 },
                 .init(name: "copy, send", title: say("copy, send once", "拼接后 send")) {
                     var whole: [UInt8] = []
-                    whole.reserveCapacity(Sendfile.pieces * Sendfile.pieceSize)
+                    whole.reserveCapacity(Sendfile.pieces * size)
                     for piece in pieces { whole.append(contentsOf: piece) }
                     return try sendInPieces(whole, whole.count, socket)
                 },
                 .init(name: "writev", title: "writev") {
-                    // Less than the socket's buffer, and the socket blocks: it takes all of it.
+                    // The socket blocks: it waits until all of it has been taken.
                     let count = withVectors(of: pieces[...]) { writev(socket, &$0, Int32($0.count)) }
-                    guard try check("writev", count) == Sendfile.pieces * Sendfile.pieceSize else {
+                    guard try check("writev", count) == Sendfile.pieces * size else {
                         throw CommandError.failure(say("writev took only \(count) bytes", "writev 只接受了 \(count) 字节"))
                     }
                     return 1
