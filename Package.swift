@@ -24,7 +24,7 @@ let lessons = [
 ]
 
 /// The references of earlier lessons that a lesson builds on: its student is given them, too.
-let given = ["16-production": ["Solution08", "Solution09"]]
+let given = ["14-chat-room": ["Solution05", "Solution09"], "16-production": ["Solution08", "Solution09"]]
 
 func number(_ slug: String) -> String { String(slug.prefix(2)) }
 

@@ -4,4 +4,9 @@ import LessonHost
 
 LessonHost.run(
     Lesson14(
-        echoServer: echoServer))
+        encodeMessage: encodeMessage,
+        decodeMessage: decodeMessage,
+        makeRoom: { rules in Room(rules: rules) },
+        chatServer: chatServer,
+        openClient: openClient,
+        gateway: gateway))

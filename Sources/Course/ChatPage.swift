@@ -11,21 +11,25 @@ extension ChatRules {
             allowedOrigins: hosts.map { port == 80 ? "http://\($0)" : "http://\($0):\(port)" }, page: page())
     }
 
-    /// A whole HTTP response. It may run its own script and style, known by a number that is made anew each time, load
-    /// nothing, and be in no other page's frame.
-    private static func page() -> [UInt8] {
-        let nonce = String(UInt64.random(in: .min ... .max), radix: 36)
-        let body = Array(html(nonce).utf8)
-        let head = [
-            "HTTP/1.1 200 OK", "Content-Type: text/html; charset=utf-8", "Content-Length: \(body.count)",
-            "Connection: close", "Cache-Control: no-store", "X-Content-Type-Options: nosniff",
-            "Referrer-Policy: no-referrer",
-            "Content-Security-Policy: default-src 'none'; style-src 'nonce-\(nonce)'; script-src 'nonce-\(nonce)'; "
-                + "connect-src 'self' ws:; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-            "", "",
-        ]
-        return Array(head.joined(separator: "\r\n").utf8) + body
-    }
+    private static func page() -> [UInt8] { pageResponse(html) }
+}
+
+/// A whole HTTP response. The page may run its own script and style, known by a number that is made anew each time, load
+/// nothing, and be in no other page's frame.
+///
+/// - Parameter html: makes the page for such a number.
+func pageResponse(_ html: (_ nonce: String) -> String) -> [UInt8] {
+    let nonce = String(UInt64.random(in: .min ... .max), radix: 36)
+    let body = Array(html(nonce).utf8)
+    let head = [
+        "HTTP/1.1 200 OK", "Content-Type: text/html; charset=utf-8", "Content-Length: \(body.count)",
+        "Connection: close", "Cache-Control: no-store", "X-Content-Type-Options: nosniff",
+        "Referrer-Policy: no-referrer",
+        "Content-Security-Policy: default-src 'none'; style-src 'nonce-\(nonce)'; script-src 'nonce-\(nonce)'; "
+            + "connect-src 'self' ws:; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        "", "",
+    ]
+    return Array(head.joined(separator: "\r\n").utf8) + body
 }
 
 /// Keyboard alone will do: name, message, Enter. Light or dark as the system is; English or Chinese as the browser is.
@@ -39,50 +43,7 @@ private func html(_ nonce: String) -> String {
     <title>SocketLab chat</title>
     <link rel="icon" href="data:,">
     <style nonce="\#(nonce)">
-    :root {
-      color-scheme: light dark;
-      --paper: light-dark(#f6f7f9, #14171c); --card: light-dark(#ffffff, #1c2027); --ink: light-dark(#1b1f24, #e8eaee);
-      --quiet: light-dark(#59616c, #9aa4b2); --line: light-dark(#d8dde3, #323944); --mine: light-dark(#dcecff, #1f3b5c);
-      --accent: light-dark(#0b5cad, #7db7f5); --on-accent: light-dark(#ffffff, #0c1520);
-      --good: light-dark(#1a7f37, #4cc26b); --bad: light-dark(#b3261e, #ff8a80);
-    }
-    * { box-sizing: border-box; }
-    html, body { height: 100%; margin: 0; }
-    body {
-      display: grid; grid-template-rows: auto 1fr auto; gap: .75rem; max-width: 46rem; margin: 0 auto; padding: 1rem;
-      background: var(--paper); color: var(--ink); font: 1rem/1.5 system-ui, "Noto Sans CJK SC", "PingFang SC", sans-serif;
-    }
-    header { display: flex; flex-wrap: wrap; align-items: center; gap: .25rem 1rem; }
-    h1 { font-size: 1.25rem; margin: 0; }
-    #status { color: var(--quiet); flex: 1; }
-    #status::before {
-      content: ""; display: inline-block; width: .6rem; height: .6rem; border-radius: 50%; margin-right: .4rem;
-      background: var(--quiet);
-    }
-    [data-state=open] #status::before { background: var(--good); }
-    [data-state=closed] #status::before { background: var(--bad); }
-    #log {
-      margin: 0; padding: .75rem; overflow-y: auto; list-style: none; display: flex; flex-direction: column; gap: .5rem;
-      background: var(--card); border: 1px solid var(--line); border-radius: .75rem;
-    }
-    #log:empty::before { content: attr(data-empty); color: var(--quiet); margin: auto; text-align: center; }
-    #log li { max-width: 85%; padding: .4rem .75rem; border-radius: .75rem; overflow-wrap: anywhere; white-space: pre-wrap; }
-    #log .theirs { align-self: flex-start; background: var(--paper); border: 1px solid var(--line); }
-    #log .mine { align-self: flex-end; background: var(--mine); }
-    #log .event { align-self: center; color: var(--quiet); font-size: .875rem; padding: 0; }
-    #log b { display: block; font-size: .8125rem; color: var(--accent); }
-    #log time { display: block; font-size: .75rem; color: var(--quiet); text-align: right; }
-    form { display: grid; grid-template-columns: 9rem 1fr auto; gap: .5rem; }
-    label { display: block; margin-bottom: .25rem; font-size: .8125rem; color: var(--quiet); }
-    input, button {
-      font: inherit; color: inherit; padding: .5rem .75rem; border-radius: .5rem; border: 1px solid var(--line);
-    }
-    input { width: 100%; background: var(--card); }
-    button { background: var(--card); cursor: pointer; }
-    #send { align-self: end; background: var(--accent); border-color: var(--accent); color: var(--on-accent); }
-    button:disabled { opacity: .5; cursor: default; }
-    :focus-visible { outline: 3px solid var(--accent); outline-offset: 0; }
-    @media (max-width: 32rem) { form { grid-template-columns: 1fr auto; } form > :first-child { grid-column: 1 / -1; } }
+    \#(chatPageStyle)
     </style>
     </head>
     <body data-state="connecting">
@@ -203,3 +164,51 @@ private func html(_ nonce: String) -> String {
 
     """#
 }
+
+/// Of the pages of both chats, here and in lesson 14.
+let chatPageStyle = """
+    :root {
+      color-scheme: light dark;
+      --paper: light-dark(#f6f7f9, #14171c); --card: light-dark(#ffffff, #1c2027); --ink: light-dark(#1b1f24, #e8eaee);
+      --quiet: light-dark(#59616c, #9aa4b2); --line: light-dark(#d8dde3, #323944); --mine: light-dark(#dcecff, #1f3b5c);
+      --accent: light-dark(#0b5cad, #7db7f5); --on-accent: light-dark(#ffffff, #0c1520);
+      --good: light-dark(#1a7f37, #4cc26b); --bad: light-dark(#b3261e, #ff8a80);
+    }
+    * { box-sizing: border-box; }
+    html, body { height: 100%; margin: 0; }
+    body {
+      display: grid; grid-template-rows: auto 1fr auto; gap: .75rem; max-width: 46rem; margin: 0 auto; padding: 1rem;
+      background: var(--paper); color: var(--ink); font: 1rem/1.5 system-ui, "Noto Sans CJK SC", "PingFang SC", sans-serif;
+    }
+    header { display: flex; flex-wrap: wrap; align-items: center; gap: .25rem 1rem; }
+    h1 { font-size: 1.25rem; margin: 0; }
+    #status { color: var(--quiet); flex: 1; }
+    #status::before {
+      content: ""; display: inline-block; width: .6rem; height: .6rem; border-radius: 50%; margin-right: .4rem;
+      background: var(--quiet);
+    }
+    [data-state=open] #status::before { background: var(--good); }
+    [data-state=closed] #status::before { background: var(--bad); }
+    #log {
+      margin: 0; padding: .75rem; overflow-y: auto; list-style: none; display: flex; flex-direction: column; gap: .5rem;
+      background: var(--card); border: 1px solid var(--line); border-radius: .75rem;
+    }
+    #log:empty::before { content: attr(data-empty); color: var(--quiet); margin: auto; text-align: center; }
+    #log li { max-width: 85%; padding: .4rem .75rem; border-radius: .75rem; overflow-wrap: anywhere; white-space: pre-wrap; }
+    #log .theirs { align-self: flex-start; background: var(--paper); border: 1px solid var(--line); }
+    #log .mine { align-self: flex-end; background: var(--mine); }
+    #log .event { align-self: center; color: var(--quiet); font-size: .875rem; padding: 0; }
+    #log b { display: block; font-size: .8125rem; color: var(--accent); }
+    #log time { display: block; font-size: .75rem; color: var(--quiet); text-align: right; }
+    form { display: grid; grid-template-columns: 9rem 1fr auto; gap: .5rem; }
+    label { display: block; margin-bottom: .25rem; font-size: .8125rem; color: var(--quiet); }
+    input, button {
+      font: inherit; color: inherit; padding: .5rem .75rem; border-radius: .5rem; border: 1px solid var(--line);
+    }
+    input { width: 100%; background: var(--card); }
+    button { background: var(--card); cursor: pointer; }
+    #send { align-self: end; background: var(--accent); border-color: var(--accent); color: var(--on-accent); }
+    button:disabled { opacity: .5; cursor: default; }
+    :focus-visible { outline: 3px solid var(--accent); outline-offset: 0; }
+    @media (max-width: 32rem) { form { grid-template-columns: 1fr auto; } form > :first-child { grid-column: 1 / -1; } }
+    """

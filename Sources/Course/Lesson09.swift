@@ -411,7 +411,7 @@ private func converse(_ client: any WebSocketClient, _ steps: [Value]) throws ->
 }
 
 /// A port that nobody has at this moment.
-private func freePort(_ host: String) throws -> UInt16 {
+func freePort(_ host: String) throws -> UInt16 {
     let address = try SocketAddress(host: host, port: 0)
     let descriptor = try check("socket", socket(address.family, SOCK_STREAM, 0))
     defer { close(descriptor) }

@@ -4,4 +4,4 @@ import GraderKit
 
 let lesson14 = LessonGrader(
     slug: Lesson14.slug,
-    checks: lesson14EchoServer)
+    checks: messagesChecks + roomChecks)

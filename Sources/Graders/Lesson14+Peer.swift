@@ -1,0 +1,307 @@
+// The grader's ends of a chat: a client, and a server for the student's client. Nothing here is shared with what it judges.
+import Course
+import Foundation
+import GraderKit
+import Sockets
+import Wire
+
+/// What a frame says, without the texts for people, and without the time.
+enum Heard: Equatable {
+    case message(ChatMessage)
+    /// Not as PROTOCOL.md describes it.
+    case other([UInt8])
+
+    init(_ frame: [UInt8]) { self = readMessage(frame).map { .message($0) } ?? .other(frame) }
+
+    var text: String {
+        switch self {
+        case .message(let message): message.words
+        case .other(let bytes): say("what is no message: ", "不是消息：") + quoted(bytes, most: 80)
+        }
+    }
+}
+
+extension ChatMessage {
+    /// For people: the type, and what matters.
+    var words: String {
+        switch self {
+        case .login(let username): "login \(username)"
+        case .chat(let content): "chat " + quoted(Array(content.utf8))
+        case .logout: "logout"
+        case .loginResponse(nil): "login_response success"
+        case .loginResponse(let problem?): "login_response \(problem.rawValue)"
+        case .chatMessage(let line): "chat_message \(line.id) \(line.username): " + quoted(Array(line.content.utf8))
+        case .userJoined(let username): "user_joined \(username)"
+        case .userLeft(let username): "user_left \(username)"
+        case .logoutResponse: "logout_response"
+        case .error(let problem): "error \(problem.rawValue)"
+        }
+    }
+
+    /// The time is the server's.
+    var timeless: ChatMessage {
+        guard case .chatMessage(var line) = self else { return self }
+        line.timestamp = 0
+        return .chatMessage(line)
+    }
+}
+
+/// A chat message that is expected: from whom, and what; the time is nobody's to know.
+func said(_ id: Int, _ username: String, _ content: String) -> ChatMessage {
+    .chatMessage(ChatLine(id: id, username: username, content: content, timestamp: 0))
+}
+
+/// The message as the grader writes it.
+func writeMessage(_ message: ChatMessage) -> [UInt8] {
+    var fields: [String: Any] = [:]
+    switch message {
+    case .login(let username): fields = ["type": "login", "username": username]
+    case .chat(let content): fields = ["type": "chat", "content": content]
+    case .logout: fields = ["type": "logout"]
+    case .loginResponse(nil): fields = ["type": "login_response", "success": true, "message": "hello"]
+    case .loginResponse(let problem?):
+        fields = ["type": "login_response", "success": false, "code": problem.rawValue]
+    case .chatMessage(let line):
+        fields = [
+            "type": "chat_message", "id": line.id, "username": line.username, "content": line.content,
+            "timestamp": line.timestamp,
+        ]
+    case .userJoined(let username): fields = ["type": "user_joined", "username": username]
+    case .userLeft(let username): fields = ["type": "user_left", "username": username]
+    case .logoutResponse: fields = ["type": "logout_response", "success": true]
+    case .error(let problem): fields = ["type": "error", "code": problem.rawValue, "message": "no"]
+    }
+    // Strings and finite numbers can always be written.
+    do { return Array(try JSONSerialization.data(withJSONObject: fields, options: .sortedKeys)) } catch {
+        fatalError("\(message): \(error)")
+    }
+}
+
+/// The message in these bytes; nil if they are none.
+func readMessage(_ bytes: [UInt8]) -> ChatMessage? {
+    guard !bytes.contains(0), case .object(let fields)? = JSONValue(bytes) else { return nil }
+    func text(_ name: String) -> String? {
+        if case .string(let text)? = fields[name] { return text }
+        return nil
+    }
+    func number(_ name: String) -> Double? {
+        if case .number(let number)? = fields[name] { return number }
+        return nil
+    }
+    let problem = text("code").flatMap(ChatProblem.init)
+    switch text("type") {
+    case "login"?: return text("username").map { .login(username: $0) }
+    case "chat"?: return text("content").map { .chat(content: $0) }
+    case "logout"?: return .logout
+    case "login_response"?:
+        if fields["success"] == .bool(true) { return .loginResponse(refusal: nil) }
+        return fields["success"] == .bool(false) ? problem.map { .loginResponse(refusal: $0) } : nil
+    case "chat_message"?:
+        guard let id = number("id").flatMap(Int.init(exactly:)), let username = text("username"),
+            let content = text("content"), let time = number("timestamp")
+        else { return nil }
+        return .chatMessage(ChatLine(id: id, username: username, content: content, timestamp: time))
+    case "user_joined"?: return text("username").map { .userJoined(username: $0) }
+    case "user_left"?: return text("username").map { .userLeft(username: $0) }
+    case "logout_response"?: return fields["success"] == .bool(true) ? .logoutResponse : nil
+    case "error"?: return problem.map { .error($0) }
+    default: return nil
+    }
+}
+
+final class ChatPeer {
+    let stream: StreamPeer
+    private let trial: Trial
+    private var buffer: [UInt8] = []
+    private var start = 0
+
+    init(_ stream: StreamPeer, _ trial: Trial) { (self.stream, self.trial) = (stream, trial) }
+
+    var name: String { stream.name }
+
+    func send(_ messages: ChatMessage...) throws { try stream.send(messages.flatMap { framed(writeMessage($0)) }) }
+
+    /// As they stand: JSON or not.
+    func send(json texts: String...) throws { try stream.send(texts.flatMap { framed(Array($0.utf8)) }) }
+
+    func chat(_ content: String) throws { try send(.chat(content: content)) }
+
+    enum Next {
+        case frame([UInt8])
+        case end
+        case broken(Int32)
+        case late
+    }
+
+    func next(_ expected: String, until deadline: Deadline = Deadline()) throws -> Next {
+        while true {
+            if buffer.count - start >= 4 {
+                let length = buffer[start..<start + 4].reduce(0) { $0 << 8 | Int($1) }
+                guard length <= Lesson14.frameLimit else {
+                    throw Failure(
+                        expected: expected,
+                        got: say("a length of \(length): ", "长度 \(length)：")
+                            + hexText(Array(buffer[start...].prefix(8))),
+                        cause: length > 1 << 30 && buffer[start] == UInt8(ascii: "{")
+                            ? "no-length" : UInt32(length).byteSwapped < 65_537 ? "length-host-order" : nil)
+                }
+                if buffer.count - start - 4 >= length {
+                    let frame = Array(buffer[start + 4..<start + 4 + length])
+                    start += 4 + length
+                    return .frame(frame)
+                }
+            }
+            buffer.removeFirst(start)
+            start = 0
+            switch try stream.receive(1 << 16, until: deadline, expected: expected) {
+            case .bytes(let bytes): buffer += bytes
+            case .end:
+                guard buffer.isEmpty else {
+                    throw Failure(
+                        expected: expected,
+                        got: say("the connection was closed within a frame: ", "连接在一帧中间被关闭：") + hexText(buffer))
+                }
+                return .end
+            case .broken(let code): return .broken(code)
+            case .late:
+                guard buffer.isEmpty else {
+                    throw Failure(
+                        expected: expected, got: say("only a part of a frame: ", "只有帧的一部分：") + hexText(buffer))
+                }
+                return .late
+            }
+        }
+    }
+
+    /// The next message, whatever it is.
+    func nextMessage(_ expected: String) throws -> Heard {
+        switch try next(expected) {
+        case .frame(let frame):
+            let heard = Heard(frame)
+            trial.note(say("\(name): received ", "\(name)：收到 ") + heard.text)
+            return heard
+        case .end: throw Failure(expected: expected, got: say("the connection was closed", "连接被关闭"))
+        case .broken(let code):
+            throw Failure(expected: expected, got: say("the connection was broken: ", "连接断开：") + errorText(code))
+        case .late: throw Failure(expected: expected, got: say("nothing", "什么也没有"))
+        }
+    }
+
+    /// - Parameter cause: of what came instead, where that is a message.
+    func expect(_ messages: ChatMessage..., cause: (Heard) -> String? = { _ in nil }) throws {
+        for message in messages {
+            let expected = say("\(message.words) on \(name)", "\(name)收到 \(message.words)")
+            let heard = try nextMessage(expected)
+            if case .message(let got) = heard, got.timeless == message.timeless { continue }
+            throw Failure(expected: expected, got: heard.text, cause: cause(heard) ?? mistake(heard, instead: message))
+        }
+    }
+
+    private func mistake(_ heard: Heard, instead wanted: ChatMessage) -> String? {
+        guard case .message(let got) = heard else { return nil }
+        switch (wanted, got) {
+        case (.chatMessage(let wanted), .chatMessage(let got)) where got.id < wanted.id: return "message-doubled"
+        case (.chatMessage(let wanted), .chatMessage(let got)) where got.id > wanted.id: return "chat-message-lost"
+        case (.error(.unknownType), .error(.badMessage)): return "unknown-type-taken-for-bad"
+        default: return nil
+        }
+    }
+
+    /// The end of the stream, and no frame before it.
+    func expectEnd(cause: String? = nil) throws {
+        let expected = say("the program closes \(name), with nothing more before it", "程序关闭\(name)，之前不再发送什么")
+        switch try next(expected) {
+        case .end: trial.note(say("\(name): end of stream", "\(name)：流结束"))
+        case .frame(let frame): throw Failure(expected: expected, got: Heard(frame).text, cause: cause)
+        case .broken(let code):
+            throw Failure(
+                expected: expected, got: say("it was reset: ", "连接被重置：") + errorText(code),
+                cause: code == ECONNRESET ? "closed-with-unread-bytes" : nil)
+        case .late: throw Failure(expected: expected, got: say("it is still open", "它仍然开着"), cause: cause)
+        }
+    }
+
+    /// The end, in whatever way, after whatever came before.
+    func expectDropped(cause: String? = nil) throws {
+        let expected = say("the program closes \(name)", "程序关闭\(name)")
+        while true {
+            switch try stream.receive(1 << 16, until: Deadline(), expected: expected) {
+            case .end, .broken: return
+            case .bytes: continue
+            case .late: throw Failure(expected: expected, got: say("it is still open", "它仍然开着"), cause: cause)
+            }
+        }
+    }
+
+    /// Nothing has come that was not looked at: the answer to a login of a member comes next.
+    func expectNothingBefore(cause: String? = nil) throws {
+        try send(json: #"{"type":"are you there?"}"#)
+        let expected = say("nothing more for \(name) but the error that it asks for", "除了它自己要来的错误，\(name)再也没有别的消息")
+        let heard = try nextMessage(expected)
+        guard heard == .message(.error(.unknownType)) else {
+            throw Failure(expected: expected, got: heard.text, cause: cause)
+        }
+    }
+}
+
+extension Trial {
+    /// A client that is connected and has not logged in.
+    func visitor(_ server: Server, smallBuffers: Bool = false) throws -> ChatPeer {
+        ChatPeer(try server.connect(smallBuffers: smallBuffers), self)
+    }
+
+    /// A member; what it gets after its `login_response` has not been looked at.
+    func member(_ name: String, _ server: Server, smallBuffers: Bool = false) throws -> ChatPeer {
+        let peer = try visitor(server, smallBuffers: smallBuffers)
+        try peer.send(.login(username: name))
+        try peer.expect(.loginResponse(refusal: nil))
+        return peer
+    }
+
+    /// Members that know of each other: what the earlier ones hear of the later ones is looked at.
+    func room(_ server: Server, _ names: String...) throws -> [ChatPeer] {
+        var members: [ChatPeer] = []
+        for name in names {
+            let peer = try member(name, server)
+            for earlier in members { try earlier.expect(.userJoined(username: name)) }
+            members.append(peer)
+        }
+        return members
+    }
+}
+
+/// The reference, in a process of its own, as the other side of a conversation. It is not judged, and ends with its owner.
+final class Companion {
+    let subject: Subject
+
+    init(_ trial: Trial, _ slug: String) throws {
+        subject = try Subject.unwatched(.solution(slug, products: Program.products), in: trial.folder)
+    }
+
+    deinit { subject.stop() }
+
+    /// Starts one of its servers.
+    func serve(_ entry: String) throws -> SocketAddress {
+        switch try subject.startServing(entry, host: "127.0.0.1", port: 0) {
+        case .at(let address): return address
+        case .stopped(let outcome): throw LabError("the reference's \(entry): \(outcome.text)")
+        case .late: throw LabError("the reference's \(entry) does not serve")
+        }
+    }
+
+    func begin(_ entry: String, _ arguments: [Value]) throws { try subject.begin(entry, arguments) }
+
+    func value(_ entry: String) throws -> Value {
+        switch try subject.outcome(until: Deadline()) {
+        case .returned(let value)?: return value
+        case .threw(_, _, _, let description)?:
+            throw Failure(
+                expected: say("the lab's own client is content with your server", "实验自带的客户端对你的服务器满意"),
+                got: description)
+        case nil:
+            throw Failure(
+                expected: say("the lab's own client comes to its end", "实验自带的客户端走到结束"),
+                got: say("it still waits", "它还在等"))
+        }
+    }
+}
