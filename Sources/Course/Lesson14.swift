@@ -34,7 +34,7 @@ public struct Lesson14: LessonContract {
     /// The most bytes of a frame, not counting its length.
     public static let frameLimit = 65_536
     /// How long a client waits for the answer to its login or logout.
-    public static let clientPatience: Milliseconds = 5000
+    public static let clientPatience: Milliseconds = 3000
 
     public var entries: [Entry] {
         [

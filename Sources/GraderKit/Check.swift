@@ -22,6 +22,11 @@ public struct Check: Sendable {
             try body(trial)
         }
     }
+
+    /// The same check, with something that must be there as long as it runs.
+    public func around(_ run: @escaping @Sendable (Trial, (Trial) throws -> Void) throws -> Void) -> Check {
+        Check(id, suspects: suspects) { [body] trial in try run(trial, body) }
+    }
 }
 
 extension Check {

@@ -307,6 +307,16 @@ public final class StreamListener {
 
     /// The same, or nil if the function comes back without having made one; its outcome is still to be asked for.
     public func accept(orReturnOf call: PendingCall) throws -> StreamPeer? {
+        do { return try accept(by: call.subject, answered: call.subject.answered) } catch let error as ProgramEnded {
+            guard call.subject.hasAnswered else { throw error }
+            return nil
+        }
+    }
+
+    /// The next connection that a server of the program's makes.
+    public func accept(by server: Server) throws -> StreamPeer { try accept(by: server.subject, answered: nil) }
+
+    private func accept(by subject: Subject, answered: Interruption?) throws -> StreamPeer {
         let name = trial.nextConnectionName()
         let expected = say("the program connects to \(address)", "程序连接 \(address)")
         let deadline = Deadline()
@@ -314,7 +324,7 @@ public final class StreamListener {
             let connection = acceptCloseOnExec(descriptor)
             if connection >= 0 {
                 trial.note(say("\(name): accepted", "\(name)：已接受"))
-                return StreamPeer(descriptor: connection, name: name, trial: trial, subject: call.subject)
+                return StreamPeer(descriptor: connection, name: name, trial: trial, subject: subject)
             }
             switch errno {
             case EINTR, ECONNABORTED: continue
@@ -322,14 +332,11 @@ public final class StreamListener {
             default: throw SocketError("accept", errno)
             }
             let readiness = awaitReadiness(
-                of: descriptor, Int32(POLLIN), until: deadline, or: call.subject.interruption,
-                answered: call.subject.answered)
+                of: descriptor, Int32(POLLIN), until: deadline, or: subject.interruption, answered: answered)
             switch readiness {
             case .ready: continue
             case .late: throw Failure(expected: expected, got: say("it did not", "没有连接"))
-            case .programEnded:
-                guard call.subject.hasAnswered else { throw ProgramEnded(expected: expected) }
-                return nil
+            case .programEnded: throw ProgramEnded(expected: expected)
             }
         }
     }
@@ -343,6 +350,11 @@ extension Trial {
         -> StreamListener
     {
         try StreamListener(host: host, backlog: backlog, smallBuffers: smallBuffers, trial: self)
+    }
+
+    /// A TCP client of a server that somebody else has started, in the process of `subject`.
+    public func connect(to address: SocketAddress, of subject: Subject) throws -> StreamPeer {
+        try StreamPeer.connect(to: address, name: nextConnectionName(), trial: self, subject: subject)
     }
 }
 

@@ -4,4 +4,5 @@ import GraderKit
 
 let lesson14 = LessonGrader(
     slug: Lesson14.slug,
-    checks: messagesChecks + roomChecks)
+    checks: messagesChecks + roomChecks + chatServerOfLesson14Checks + chatClientChecks
+        + gatewayChecks)

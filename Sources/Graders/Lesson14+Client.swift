@@ -1,0 +1,298 @@
+// Lesson 14: the chat client. The grader plays servers of every kind on raw sockets, and looks at each frame that the client
+// sends; then the client talks to servers that are real.
+import Course
+import GraderKit
+import Sockets
+import Wire
+
+let chatClientChecks: [Check] = [
+    Check("client-conversation") { trial in
+        let play = try trial.beginChatClient([
+            login("ann"), say14("hi"), receive(3), say14("\"再见\"\n"), ["logout"].step,
+        ])
+        let server = try play.accept()
+        try server.expect(.login(username: "ann"))
+        try server.send(.loginResponse(refusal: nil))
+        try server.expect(.chat(content: "hi"))
+        let line = ChatLine(id: 8, username: "ann", content: "hi", timestamp: 1_766_000_000.25)
+        try server.send(.userJoined(username: "bob"), .chatMessage(line), .userLeft(username: "bob"))
+        try server.expect(.chat(content: "\"再见\"\n"), .logout)
+        try server.send(.logoutResponse)
+        try server.expectEnd()
+        try trial.expect(
+            play,
+            returns: [loggedIn]
+                + heard(.userJoined(username: "bob"), .chatMessage(line), .userLeft(username: "bob")))
+    },
+    Check("client-refused") { trial in
+        let play = try trial.beginChatClient([
+            login("ann"), login(""), login("bob"), login("bob"), receive(1), ["logout"].step,
+        ])
+        let server = try play.accept()
+        try server.expect(.login(username: "ann"))
+        try server.send(.loginResponse(refusal: .nameTaken))
+        try server.expect(.login(username: ""))
+        try server.send(.loginResponse(refusal: .badName))
+        try server.expect(.login(username: "bob"))
+        try server.send(.loginResponse(refusal: nil))
+        // A member that logs in again is told so by an error; what is said meanwhile is kept.
+        try server.expect(.login(username: "bob"))
+        try server.send(said(1, "eve", "meanwhile"), .error(.alreadyLoggedIn))
+        try server.expect(.logout)
+        try server.send(.logoutResponse)
+        try trial.expect(
+            play,
+            returns: [refused(.nameTaken), refused(.badName), loggedIn, refused(.alreadyLoggedIn)]
+                + heard(said(1, "eve", "meanwhile")))
+    },
+    Check("client-pieces") { trial in
+        let messages: [ChatMessage] = [
+            said(1, "a", "one"), said(2, "b", "二"), .userLeft(username: "b"), .error(.badContent), said(3, "a", ""),
+        ]
+        let play = try trial.beginChatClient([login("ann"), receive(messages.count * 2), ["close"].step])
+        let server = try play.accept()
+        try server.expect(.login(username: "ann"))
+        // The answer and what comes behind it, byte by byte; then all in one piece.
+        let bytes = messages.flatMap { framed(writeMessage($0)) }
+        for byte in framed(writeMessage(.loginResponse(refusal: nil))) + bytes { try server.stream.send([byte]) }
+        try server.stream.send(bytes)
+        try trial.expect(play, returns: [loggedIn] + (messages + messages).map(\.value))
+    },
+    Check("client-unknown-types") { trial in
+        let play = try trial.beginChatClient([login("ann"), receive(2), ["logout"].step])
+        let server = try play.accept()
+        try server.expect(.login(username: "ann"))
+        let news = #"{"type":"weather","username":7,"content":{"sky":["blue"]}}"#
+        try server.send(json: news, #"{"type":"login_response","success":true,"message":"hi","users":3}"#, news)
+        try server.send(said(1, "a", "one"))
+        try server.send(json: news, news)
+        try server.send(said(2, "a", "two"))
+        try server.expect(.logout)
+        try server.send(json: news)
+        try server.send(said(3, "a", "not waited for"), .logoutResponse)
+        try server.expectEnd()
+        try trial.expect(play, returns: [loggedIn] + heard(said(1, "a", "one"), said(2, "a", "two")))
+    },
+    Check("client-end") { trial in
+        let play = try trial.beginChatClient([login("ann"), receive(2)])
+        let server = try play.accept()
+        try server.expect(.login(username: "ann"))
+        try server.send(.loginResponse(refusal: nil), said(1, "a", "one"))
+        server.stream.halfClose()
+        try trial.expect(play, returns: [loggedIn] + heard(said(1, "a", "one")) + [ended])
+        // Within a frame it is no end, but a break.
+        for count in [2, 20] {
+            let play = try trial.beginChatClient([login("ann"), receive(1)])
+            let server = try play.accept()
+            try server.expect(.login(username: "ann"))
+            try server.stream.send(
+                framed(writeMessage(.loginResponse(refusal: nil)))
+                    + framed(writeMessage(said(1, "a", "one"))).prefix(count))
+            server.stream.halfClose()
+            try trial.expect(play, throws: ECONNRESET, cause: "half-frame-is-no-end")
+            try server.expectClosedByClient()
+        }
+    },
+    Check("client-no-answer") { trial in
+        for steps in [[login("ann")], [login("ann"), ["logout"].step]] {
+            let play = try trial.beginChatClient(steps)
+            let server = try play.accept()
+            try server.expect(.login(username: "ann"))
+            if steps.count == 2 {
+                try server.send(.loginResponse(refusal: nil))
+                try server.expect(.logout)
+            }
+            // Something else comes, and not the answer.
+            try server.send(.userJoined(username: "bob"))
+            try trial.expect(play, throws: ETIMEDOUT, cause: "waits-for-ever")
+            try server.expectClosedByClient()
+        }
+        // The server leaves in place of an answer.
+        let play = try trial.beginChatClient([login("ann")])
+        let server = try play.accept()
+        try server.expect(.login(username: "ann"))
+        server.stream.close()
+        try trial.expect(play, throws: ECONNRESET)
+    },
+    Check("client-bad-frames") { trial in
+        let bad: [([UInt8], String, String)] = [
+            (bigEndianBytes(UInt32(65_537)), "FramingError", "tooLong"),
+            ([0xFF, 0xFF, 0xFF, 0xFF], "FramingError", "tooLong"),
+            (framed(Array("hello".utf8)), "MessageError", "badMessage"), (framed([]), "MessageError", "badMessage"),
+            (framed(Array(#"{"type":"user_left"}"#.utf8)), "MessageError", "badMessage"),
+        ]
+        for (bytes, type, name) in bad {
+            let play = try trial.beginChatClient([login("ann"), receive(1)])
+            let server = try play.accept()
+            try server.expect(.login(username: "ann"))
+            try server.stream.send(framed(writeMessage(.loginResponse(refusal: nil))) + bytes)
+            let expected = say("receive throws \(type).\(name) for ", "receive 抛出 \(type).\(name)：") + hexText(bytes)
+            guard case .threw(type, let got, _, _) = try play.call.outcome(expecting: expected), got.hasPrefix(name)
+            else {
+                throw Failure(expected: expected, got: try play.call.outcome().text)
+            }
+            try server.expectClosedByClient()
+        }
+    },
+    Check("client-no-server") { trial in
+        let port = try trial.freePort(SOCK_STREAM)
+        let process = try trial.launch()
+        var before: Int?
+        for _ in 0..<5 {
+            let call = try trial.begin(
+                "chat-client", [.string("127.0.0.1"), .int(Int(port)), .list([login("ann")])], in: process)
+            let expected = say("SocketError ECONNREFUSED", "SocketError ECONNREFUSED")
+            switch try call.outcome() {
+            case .threw("SocketError", _, ECONNREFUSED, _): before = before ?? process.descriptorCount
+            case let outcome: throw Failure(expected: expected, got: outcome.text)
+            }
+        }
+        let more = process.descriptorCount - (before ?? 0)
+        guard more <= 0 else {
+            throw Failure(
+                expected: say("no descriptor stays open", "没有描述符留着不关"),
+                got: say("\(more) more are open", "多开了 \(more) 个"),
+                cause: "connection-leak")
+        }
+    },
+    Check("client-bad-day") { trial in
+        let calls: [FaultPlan.Calls] = [.connect, .receive, .send, .waitReady]
+        let interrupted = calls.map { FaultPlan.fail($0, 1, through: 2, with: EINTR) }.reduce(.none, +)
+        for plan in [interrupted, .most(1, each: .send) + .most(2, each: .receive)] {
+            let play = try trial.beginChatClient(
+                [login("ann"), say14(String(repeating: "long ", count: 200)), receive(1), ["logout"].step], plan: plan)
+            let server = try play.accept()
+            try server.expect(.login(username: "ann"))
+            try server.send(.loginResponse(refusal: nil))
+            try server.expect(.chat(content: String(repeating: "long ", count: 200)))
+            try server.send(said(1, "ann", "long"))
+            try server.expect(.logout)
+            try server.send(.logoutResponse)
+            try trial.expect(play, returns: [loggedIn] + heard(said(1, "ann", "long")))
+        }
+    },
+    Check("client-reference-server") { trial in
+        let reference = try Companion(trial, Lesson14.slug)
+        try trial.talk(in: try reference.serve("chat-server"), servedBy: reference.subject)
+    },
+    Check("client-own-server") { trial in
+        let server = try trial.serve(chatServer14)
+        try trial.talk(in: server.address, servedBy: server.subject)
+    },
+]
+
+private func login(_ name: String) -> Value { ["login", name].step }
+private func say14(_ content: String) -> Value { ["chat", content].step }
+private func receive(_ count: Int) -> Value { .list([.string("receive"), .int(count)]) }
+
+extension [String] {
+    fileprivate var step: Value { .list(map { .string($0) }) }
+}
+
+// Parts of what `chat-client` answers.
+private let loggedIn = ["login"].step
+private let ended = ["end"].step
+private func refused(_ problem: ChatProblem) -> Value { ["refused", problem.rawValue].step }
+private func heard(_ messages: ChatMessage...) -> [Value] { messages.map(\.value) }
+
+/// A client of the student's, and the grader as its server.
+private struct ChatClientPlay {
+    let listener: StreamListener
+    let call: PendingCall
+    let trial: Trial
+
+    func accept() throws -> ChatPeer { ChatPeer(try listener.accept(from: call), trial) }
+}
+
+extension Trial {
+    fileprivate func beginChatClient(_ steps: [Value], plan: FaultPlan? = nil) throws -> ChatClientPlay {
+        let listener = try listen()
+        let arguments: [Value] = [.string(listener.address.host), .int(Int(listener.address.port)), .list(steps)]
+        return ChatClientPlay(listener: listener, call: try begin("chat-client", arguments, plan: plan), trial: self)
+    }
+
+    fileprivate func expect(_ play: ChatClientPlay, returns wanted: [Value]) throws {
+        let got = try [play.call.value()].list(0)
+        for index in 0..<max(wanted.count, got.count) {
+            let want = index < wanted.count ? wanted[index] : .none
+            let have = index < got.count ? got[index] : .none
+            guard want == have else {
+                throw Failure(
+                    expected: say(
+                        "result \(index + 1) of the client: \(want.text)", "客户端的第 \(index + 1) 个结果：\(want.text)"),
+                    got: have.text)
+            }
+        }
+    }
+
+    fileprivate func expect(_ play: ChatClientPlay, throws code: Int32, cause: String? = nil) throws {
+        let expected = say("SocketError: ", "SocketError：") + errorText(code)
+        // As long as it may take, and as long again.
+        let outcome: PendingCall.Outcome
+        do { outcome = try play.call.outcome(within: 2 * Deadline.patience, expecting: expected) } catch var failure
+            as Failure
+        {
+            failure.cause = failure.cause ?? cause
+            throw failure
+        }
+        switch outcome {
+        case .threw("SocketError", _, code, _): return
+        default: throw Failure(expected: expected, got: outcome.text, cause: cause)
+        }
+    }
+
+    /// Three clients of the student's in one room, each in a process of its own.
+    fileprivate func talk(in address: SocketAddress, servedBy server: Subject) throws {
+        // A member of the grader's keeps time: it hears what has happened.
+        let clock = ChatPeer(try connect(to: address, of: server), self)
+        try clock.send(.login(username: "clock"))
+        try clock.expect(.loginResponse(refusal: nil))
+        func client(_ steps: [Value]) throws -> PendingCall {
+            try begin(
+                "chat-client", [.string(address.host), .int(Int(address.port)), .list(steps)], in: try launch())
+        }
+        // It hears both others say one thing, and the clock.
+        let first = try client([login("ann"), receive(5), ["logout"].step])
+        try clock.expect(.userJoined(username: "ann"))
+        let second = try client([login("ann"), login("bob"), say14("I am bob"), receive(4), ["logout"].step])
+        try clock.expect(.userJoined(username: "bob"), said(1, "bob", "I am bob"))
+        let third = try client([login("eve"), say14("hello, 大家好"), receive(3), ["close"].step])
+        try clock.expect(.userJoined(username: "eve"), said(2, "eve", "hello, 大家好"))
+        try clock.chat("the end")
+        try clock.expect(said(3, "clock", "the end"))
+        let end = [said(1, "bob", "I am bob"), said(2, "eve", "hello, 大家好"), said(3, "clock", "the end")]
+        func check(_ name: String, _ call: PendingCall, _ wanted: [Value]) throws {
+            let got = try [call.value()].list(0).map(timeless)
+            try expect(
+                Value.list(got).text, equals: Value.list(wanted).text,
+                say("what \(name) got", "\(name) 收到的"))
+        }
+        let joined: [ChatMessage] = [
+            .userJoined(username: "bob"), end[0], .userJoined(username: "eve"), end[1], end[2],
+        ]
+        try check("ann", first, [["login"].step] + joined.map { timeless($0.value) })
+        try check(
+            "bob", second,
+            [["refused", "name_taken"].step, ["login"].step]
+                + joined[1...].map { timeless($0.value) })
+        try check("eve", third, [["login"].step] + [end[0], end[1], end[2]].map { timeless($0.value) })
+    }
+}
+
+/// Without its last part, if it is a chat message: that is the time.
+private func timeless(_ value: Value) -> Value {
+    guard case .list(let parts) = value, parts.first == .string("chat_message") else { return value }
+    return .list(Array(parts.dropLast()))
+}
+
+extension ChatPeer {
+    /// The client has closed its descriptor, with or without bytes that it had not read.
+    fileprivate func expectClosedByClient() throws {
+        let expected = say("the client closes its descriptor", "客户端关闭它的描述符")
+        switch try next(expected) {
+        case .end, .broken: return
+        case .frame(let frame): throw Failure(expected: expected, got: Heard(frame).text)
+        case .late: throw Failure(expected: expected, got: say("it is still open", "它仍然开着"), cause: "open-after-error")
+        }
+    }
+}

@@ -1,0 +1,276 @@
+// Lesson 14: the gateway, between browsers and a chat server that the grader plays, or that is the reference.
+import Course
+import Foundation
+import GraderKit
+import Sockets
+import Wire
+
+private let gateway14 = "gateway"
+
+let gatewayChecks: [Check] =
+    gatewayOwnChecks
+    + (concurrentServerChecks(gateway14, prefix: "gateway", exchange: pingThroughGateway, clients: 50)
+    + streamServerChecks(gateway14, prefix: "gateway", exchange: pingThroughGateway))
+    .map { $0.withChatServer() }
+
+/// What the gateway answers by itself.
+private let pingThroughGateway: Exchange = {
+    let payload = Array("are you there?".utf8)
+    let mask: [UInt8] = [0x37, 0xFA, 0x21, 0x3D]
+    var exchange = Exchange(question: wireFrame(Opcode.ping.rawValue, payload, mask: mask)) { client in
+        try client.expect(wireFrame(Opcode.pong.rawValue, payload))
+    }
+    exchange.opening = oneMessage.opening
+    return exchange
+}()
+
+extension Check {
+    /// The same check with a chat server that the gateway can reach: the reference.
+    fileprivate func withChatServer() -> Check {
+        around { trial, body in
+            let reference = try Companion(trial, Lesson14.slug)
+            try trial.tellChatServer(try reference.serve("chat-server"))
+            try body(trial)
+        }
+    }
+}
+
+private let gatewayOwnChecks: [Check] = [
+    Check("gateway-both-ways", suspects: Cause.gateway) { trial in
+        let play = try trial.gateway()
+        let (browser, server) = try play.enter()
+        // It says nothing by itself, and changes nothing: JSON or not, Chinese or not, short or long.
+        let longest = String(repeating: "x", count: Lesson14.frameLimit)
+        for text in [#"{"type":"login","username":"ann"}"#, "", "这不是 JSON", "\u{0}", longest] {
+            try browser.send(text)
+            try server.expectFrame(text)
+            try server.stream.send(framed(Array(text.utf8)))
+            try browser.expect(text)
+        }
+        // Many at once, and cut anywhere.
+        let texts = (1...50).map { "message \($0)" }
+        try browser.stream.send(texts.flatMap { browser.frame(Opcode.text.rawValue, Array($0.utf8)) })
+        for text in texts { try server.expectFrame(text) }
+        let bytes = texts.flatMap { framed(Array($0.utf8)) }
+        for start in stride(from: 0, to: bytes.count, by: 7) {
+            try server.stream.send(Array(bytes[start..<min(start + 7, bytes.count)]))
+        }
+        for text in texts { try browser.expect(text) }
+    },
+    Check("gateway-fragments", suspects: Cause.gateway) { trial in
+        let play = try trial.gateway()
+        let (browser, server) = try play.enter()
+        let text = Array("in three parts: 分片".utf8)
+        try browser.send(Opcode.text.rawValue, Array(text.prefix(5)), isFinal: false)
+        try browser.send(Opcode.ping.rawValue, Array("between".utf8))
+        try browser.expect(Opcode.pong.rawValue, Array("between".utf8))
+        try browser.send(Opcode.continuation.rawValue, Array(text[5..<(text.count - 1)]), isFinal: false)
+        try browser.send(Opcode.continuation.rawValue, Array(text.suffix(1)))
+        try browser.send("and one more")
+        // Pings are between the browser and the gateway.
+        try server.expectFrame(String(decoding: text, as: UTF8.self))
+        try server.expectFrame("and one more")
+    },
+    Check("gateway-page", suspects: Cause.gateway) { trial in
+        let play = try trial.gateway()
+        for target in ["/", "/room?name=ann"] {
+            let browser = try play.service.connect()
+            try browser.send("GET \(target) HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            try browser.expect(GatewayRules.smallPage)
+            browser.halfClose()
+            try browser.expectEnd()
+        }
+    },
+    Check("gateway-origin", suspects: [.originUnchecked] + Cause.gateway) { trial in
+        let play = try trial.gateway()
+        for origin in ["http://evil.example", "http://localhost:8765.evil.example", "null"] {
+            let stranger = try play.service.connect()
+            try stranger.send(upgradeRequest(origin: origin))
+            let expected = say("an answer 403 to Origin: \(origin)", "对 Origin: \(origin) 回答 403")
+            let (head, _) = try stranger.receiveHead(expected)
+            guard head.hasPrefix("HTTP/1.1 403 ") else {
+                throw Failure(expected: expected, got: quoted(Array(head.utf8), most: 40), cause: "origin-unchecked")
+            }
+            _ = try stranger.receiveToEnd()
+        }
+        // The first connection that the chat server sees is that of a page that may come in.
+        let (browser, server) = try play.enter(origin: "http://localhost:8765")
+        try browser.send("first")
+        try server.expectFrame("first")
+    },
+    Check("gateway-refuses", suspects: Cause.gateway) { trial in
+        let play = try trial.gateway()
+        let wrong: [(UInt16, (WebSocketPeer) throws -> Void)] = [
+            (1003, { try $0.send(Opcode.binary.rawValue, [1, 2, 3]) }),
+            (1009, { try $0.send(String(repeating: "x", count: Lesson14.frameLimit + 1)) }),
+            (1007, { try $0.send(Opcode.text.rawValue, [0x68, 0xFF]) }),
+            (1002, { try $0.send(3, [1]) }),
+        ]
+        for (code, speak) in wrong {
+            let (browser, server) = try play.enter()
+            try speak(browser)
+            try browser.expectClose([code], cause: "gateway-close-code")
+            try server.expectOver(cause: "gateway-passes-wrong")
+        }
+    },
+    Check("gateway-browser-leaves", suspects: [.leftOpen] + Cause.gateway) { trial in
+        let play = try trial.gateway()
+        let (stays, staysServer) = try play.enter()
+        let ways: [(WebSocketPeer) throws -> Void] = [
+            { try $0.send(Opcode.close.rawValue, [0x03, 0xE8]) }, { $0.stream.close() }, { $0.stream.reset() },
+        ]
+        for leave in ways {
+            let (browser, server) = try play.enter()
+            try browser.send("last words")
+            try server.expectFrame("last words")
+            try leave(browser)
+            try server.expectOver()
+        }
+        try stays.send("still here")
+        try staysServer.expectFrame("still here")
+    },
+    Check("gateway-server-ends", suspects: Cause.gateway) { trial in
+        let play = try trial.gateway()
+        let (stays, staysServer) = try play.enter()
+        let (browser, server) = try play.enter()
+        try server.stream.send(framed(Array("last words".utf8)))
+        server.stream.close()
+        try browser.expect("last words")
+        try browser.expectClose([1000], cause: "gateway-close-code")
+        try staysServer.stream.send(framed(Array("still here".utf8)))
+        try stays.expect("still here")
+    },
+    Check("gateway-no-server", suspects: Cause.gateway) { trial in
+        let port = try trial.freePort(SOCK_STREAM)
+        try trial.tellChatServer(try SocketAddress(host: "127.0.0.1", port: port))
+        let service = try trial.serve(gateway14)
+        for _ in 0..<3 {
+            let browser = try service.webSocket(trial)
+            try browser.expectClose([1013], cause: "gateway-close-code")
+        }
+    },
+    Check("gateway-slow-browser", suspects: Cause.chatRoom + Cause.gateway) { trial in
+        let play = try trial.gateway()
+        let (fast, fastServer) = try play.enter()
+        let (_, slowServer) = try play.enter(smallBuffers: true)
+        let before = play.service.subject.peakMemory
+        // As much as goes in: the gateway stops to read what the slow browser does not take.
+        let frame = framed([UInt8](repeating: UInt8(ascii: "x"), count: 60_000))
+        let flood = Array(repeatElement(frame, count: 600).joined())
+        let sent = try slowServer.stream.sendUntilStuck(flood) { $0.kept > 16 << 20 }
+        let grown = (play.service.subject.peakMemory - before) >> 20
+        guard sent < flood.count, grown < 16 else {
+            throw Failure(
+                expected: say(
+                    "it stops reading for a browser that reads nothing, and keeps less than 16 MB for it",
+                    "浏览器什么也不读，就不再为它从聊天服务器读取，为它留着的不到 16 MB"),
+                got: say("it took \(sent >> 20) MB, \(grown) MB more", "它读走了 \(sent >> 20) MB，多用了 \(grown) MB 内存"),
+                cause: "gateway-keeps-all")
+        }
+        for number in 1...10 {
+            try fast.send("\(number)")
+            try fastServer.expectFrame("\(number)")
+            try fastServer.stream.send(framed(Array("\(number)".utf8)))
+            try fast.expect("\(number)")
+        }
+    },
+    Check("gateway-two-worlds", suspects: Cause.gateway) { trial in
+        let reference = try Companion(trial, Lesson14.slug)
+        try trial.chatThroughGateway(try reference.serve("chat-server"), of: reference.subject)
+    },
+    Check("gateway-own-server", suspects: Cause.gateway) { trial in
+        let server = try trial.serve(chatServer14)
+        try trial.chatThroughGateway(server.address, of: server.subject)
+    },
+]
+
+/// A gateway of the student's, and the grader on both sides.
+private struct GatewayPlay {
+    let service: Server
+    let chatServer: StreamListener
+    let trial: Trial
+
+    /// A browser, and the connection that the gateway makes for it.
+    func enter(origin: String? = nil, smallBuffers: Bool = false) throws -> (WebSocketPeer, ChatPeer) {
+        let browser = WebSocketPeer(try service.connect(smallBuffers: smallBuffers), trial)
+        if let origin {
+            try browser.shakeHands(Request(key: "").with("Origin", origin))
+        } else {
+            try browser.shakeHands()
+        }
+        return (browser, ChatPeer(try chatServer.accept(by: service), trial))
+    }
+}
+
+extension Trial {
+    /// In the file where the contract looks for it.
+    fileprivate func tellChatServer(_ address: SocketAddress) throws {
+        try "\(address.host) \(address.port)".write(toFile: folder + "/chat-server", atomically: true, encoding: .utf8)
+    }
+
+    fileprivate func gateway() throws -> GatewayPlay {
+        let chatServer = try listen()
+        try tellChatServer(chatServer.address)
+        return GatewayPlay(service: try serve(gateway14), chatServer: chatServer, trial: self)
+    }
+
+    /// A browser and a terminal in one room.
+    fileprivate func chatThroughGateway(_ server: SocketAddress, of subject: Subject) throws {
+        try tellChatServer(server)
+        let service = try serve(gateway14)
+        let terminal = ChatPeer(try connect(to: server, of: subject), self)
+        try terminal.send(.login(username: "terminal"))
+        try terminal.expect(.loginResponse(refusal: nil))
+        let browser = try service.webSocket(self)
+        func say(_ message: ChatMessage) throws {
+            try browser.send(Opcode.text.rawValue, writeMessage(message))
+        }
+        func expect(_ messages: ChatMessage...) throws {
+            for message in messages {
+                let expected = Course.say("\(message.words) in the browser", "浏览器收到 \(message.words)")
+                guard case .frame(let frame) = try browser.next(expected) else {
+                    throw Failure(expected: expected, got: Course.say("nothing", "什么也没有"))
+                }
+                guard frame.opcode == Opcode.text.rawValue, readMessage(frame.payload)?.timeless == message else {
+                    throw Failure(expected: expected, got: frame.words)
+                }
+            }
+        }
+        try say(.login(username: "terminal"))
+        try expect(.loginResponse(refusal: .nameTaken))
+        try say(.login(username: "browser"))
+        try expect(.loginResponse(refusal: nil))
+        try terminal.expect(.userJoined(username: "browser"))
+        try say(.chat(content: "hello, terminal 你好"))
+        try terminal.expect(said(1, "browser", "hello, terminal 你好"))
+        try terminal.chat("hello, browser")
+        try terminal.expect(said(2, "terminal", "hello, browser"))
+        try expect(said(1, "browser", "hello, terminal 你好"), said(2, "terminal", "hello, browser"))
+        try say(.logout)
+        try expect(.logoutResponse)
+        try browser.expectClose([1000], cause: "gateway-close-code")
+        try terminal.expect(.userLeft(username: "browser"))
+    }
+}
+
+extension ChatPeer {
+    /// The next frame is exactly this text.
+    fileprivate func expectFrame(_ text: String) throws {
+        let expected = say(
+            "a frame with \(quoted(Array(text.utf8))) at the chat server", "聊天服务器收到帧 \(quoted(Array(text.utf8)))")
+        switch try next(expected) {
+        case .frame(let frame):
+            guard frame != Array(text.utf8) else { return }
+            throw Failure(
+                expected: expected, got: quoted(frame, most: 80),
+                difference: byteDifference(expected: Array(text.utf8), got: frame))
+        case .end: throw Failure(expected: expected, got: say("the connection was closed", "连接被关闭"))
+        case .broken(let code): throw Failure(expected: expected, got: errorText(code))
+        case .late: throw Failure(expected: expected, got: say("nothing", "什么也没有"))
+        }
+    }
+}
+
+extension Cause {
+    static let gateway: [Cause] = [.readsPastTheEnd, .waitsForMore]
+}
