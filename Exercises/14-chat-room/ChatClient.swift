@@ -1,8 +1,10 @@
 // Exercise 14 chat-client: what a program needs to talk in a room.
 //
-// Calls that you need: socket(2), connect(2), send(2), recv(2), poll(2), close(2), and your FrameDecoder of lesson 05, or
+// Calls that you need: socket(2), connect(2), send(2), recv(2), poll(2), close(2), and your FrameDecoder of lesson 05,
+// or
 // `import Solution05` and Solution05.reference.makeFrameDecoder(Lesson14.frameLimit).
-// Read: Lessons/14-chat-room/PROTOCOL.md, Lessons/14-chat-room/README.md#the-client      Check: lab check 14 chat-client
+// Read: Lessons/14-chat-room/PROTOCOL.md, Lessons/14-chat-room/README.md#the-client      Check: lab check 14
+// chat-client
 import Course
 import Sockets
 

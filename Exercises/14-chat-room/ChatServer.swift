@@ -1,10 +1,12 @@
 // Exercise 14 chat-server: the room, for real connections.
 //
-// Calls that you need: socket(2), setsockopt(2), bind(2), listen(2), accept(2), recv(2), send(2), shutdown(2), close(2), and
-// a way to serve many: poll(2), epoll(7) of lesson 07, or threads. Bring your own from the lessons before: copy files from
-// Exercises/05-framing and others into this folder. A FrameDecoder is there already, if you want it:
+// Calls that you need: socket(2), setsockopt(2), bind(2), listen(2), accept(2), recv(2), send(2), shutdown(2),
+// close(2), and a way to serve many: poll(2), epoll(7) of lesson 07, or threads. Bring your own from the lessons
+// before: copy files from Exercises/05-framing and others into this folder. A FrameDecoder is there already, if you
+// want it:
 // `import Solution05`, and then Solution05.reference.makeFrameDecoder(Lesson14.frameLimit).
-// Read: Lessons/14-chat-room/PROTOCOL.md, Lessons/14-chat-room/README.md#the-server      Check: lab check 14 chat-server
+// Read: Lessons/14-chat-room/PROTOCOL.md, Lessons/14-chat-room/README.md#the-server      Check: lab check 14
+// chat-server
 import Course
 import Sockets
 
@@ -13,7 +15,8 @@ import Sockets
 /// - Parameter rules: how much is kept for a client that does not read, and how long one may take to log in.
 /// - Throws: `SocketError` if it cannot listen there.
 func chatServer(host: String, port: UInt16, rules: RoomRules) throws {
-    // Step 1: a listening socket, and as many connections as come. Each has a number, a decoder, and a queue of bytes that
+    // Step 1: a listening socket, and as many connections as come. Each has a number, a decoder, and a queue of bytes
+    // that
     //     wait for it. Who has not logged in after rules.loginPatience is closed.
     todo("step 1: listen")
 
@@ -27,6 +30,7 @@ func chatServer(host: String, port: UInt16, rules: RoomRules) throws {
 
     // Step 5: a connection that ends, breaks, or is dropped: room.leave, and carry out what that says.
 
-    // Step 6: .close(connection): all that was sent before arrives, the last frame above all. Is there still something to
+    // Step 6: .close(connection): all that was sent before arrives, the last frame above all. Is there still something
+    // to
     //     read? Then close(2) sends a reset, and a reset takes away what the client has not read yet.
 }

@@ -13,7 +13,8 @@ import Sockets
 ///
 /// - Parameter rules: where the chat server is, which pages may come in, and the page for who asks for no WebSocket.
 func gateway(host: String, port: UInt16, rules: GatewayRules) throws {
-    // Step 1: a server for many, as chat-server: a handshake for each, with rules.allowedOrigins. Refused with 426? Send
+    // Step 1: a server for many, as chat-server: a handshake for each, with rules.allowedOrigins. Refused with 426?
+    // Send
     //     rules.page in its place. Refused otherwise? Send the response, and close.
     todo("step 1: listen, and shake hands")
 

@@ -6,7 +6,8 @@ import Course
 import Foundation
 
 /// - Parameter message: its texts may be anything: the room says what is allowed, not you.
-/// - Returns: one JSON object in UTF-8, as PROTOCOL.md describes it, without the length before it. It is sent as it is, so
+/// - Returns: one JSON object in UTF-8, as PROTOCOL.md describes it, without the length before it. It is sent as it is,
+/// so
 ///   it never fails.
 func encodeMessage(_ message: ChatMessage) -> [UInt8] {
     // Step 1: each kind has its `type` and its fields: {"type":"chat","content":"hi"}. Let an encoder write the texts:

@@ -20,7 +20,8 @@ struct Room: ChatRoom {
     /// - Parameter time: for the timestamp of a chat message.
     /// - Returns: what is to be delivered, in this order.
     mutating func receive(_ message: ChatMessage, from connection: Int, at time: Double) -> [Delivery] {
-        // Step 2: login. Is the name allowed, and free? Names are the same if their bytes are: two Strings can be equal in
+        // Step 2: login. Is the name allowed, and free? Names are the same if their bytes are: two Strings can be equal
+        // in
         //     Swift and have other bytes. Then: the answer, the history, and user_joined to all others.
 
         // Step 3: chat. Members only. The next id, to all, and into the history: rules.historyLength of them, no more.

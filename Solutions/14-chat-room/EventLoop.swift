@@ -1,7 +1,7 @@
 // One thread for all connections, around poll(2). It knows bytes, and nothing of what they mean.
 //
-// Lesson 07 says when epoll is better: with thousands of connections of which few are active. Here what one says goes to
-// all, so all are active, and poll is enough; it is the same on every system, too.
+// Lesson 07 says when epoll is better: with thousands of connections of which few are active. Here what one says goes
+// to all, so all are active, and poll is enough; it is the same on every system, too.
 import Course
 import Sockets
 
@@ -10,7 +10,8 @@ final class Channel {
     fileprivate let descriptor: Int32
     /// What came. Not called any more after `onEnd`, `finish` or `drop`.
     var onBytes: ([UInt8]) -> Void = { _ in }
-    /// The peer has ended its stream, or the connection is broken or was dropped by the loop. Called once, and not after
+    /// The peer has ended its stream, or the connection is broken or was dropped by the loop. Called once, and not
+    /// after
     /// `finish` or `drop`. What was sent before it still goes out, if the peer can still read.
     var onEnd: () -> Void = {}
     /// All that was sent is out.
@@ -58,7 +59,8 @@ final class EventLoop {
     private var polled: [pollfd] = []
     private var touched: [Channel] = []
     private var buffer = [UInt8](repeating: 0, count: 16_384)
-    /// Who is waited for, by how long, in the order of time: all that wait equally long are due in the order that they came.
+    /// Who is waited for, by how long, in the order of time: all that wait equally long are due in the order that they
+    /// came.
     private var awaited: [Milliseconds: [(channel: Channel, due: Milliseconds)]] = [:]
     /// No descriptor was left for one more client (EMFILE): until then none is accepted.
     private var acceptsAgain: Milliseconds?
@@ -99,7 +101,8 @@ final class EventLoop {
         channel.output.append(bytes)
         touch(channel)
         guard channel.output.count > channel.queueLimit else { return }
-        // Much was said in this round, perhaps, and the kernel was not asked yet: only what it does not take is a queue.
+        // Much was said in this round, perhaps, and the kernel was not asked yet: only what it does not take is a
+        // queue.
         flush(channel)
         // Who does not read cannot be told why, either: the word would stand at the end of the queue.
         if channel.output.count > channel.queueLimit { markBroken(channel) }
@@ -107,8 +110,8 @@ final class EventLoop {
 
     /// Sends what waits, ends our side, and closes when the peer has ended its own. What still comes is thrown away.
     ///
-    /// Not close(2) at once: bytes that are still on their way to us would be answered by a reset, and a reset takes from the
-    /// peer what it has not read yet, our last word for one.
+    /// Not close(2) at once: bytes that are still on their way to us would be answered by a reset, and a reset takes
+    /// from the peer what it has not read yet, our last word for one.
     func finish(_ channel: Channel) {
         guard channel.state == .open else { return }
         forget(channel)
@@ -206,7 +209,8 @@ final class EventLoop {
         let reading = channel.wantsBytes && !channel.hasPeerEnded
         polled[channel.place].events =
             (reading ? Int16(POLLIN) : 0) | (channel.output.isEmpty && !channel.isConnecting ? 0 : Int16(POLLOUT))
-        // A hang-up is reported unasked, again and again: who has ended both ways, and is not read from, is not asked about.
+        // A hang-up is reported unasked, again and again: who has ended both ways, and is not read from, is not asked
+        // about.
         polled[channel.place].fd = polled[channel.place].events == 0 ? -1 : channel.descriptor
     }
 

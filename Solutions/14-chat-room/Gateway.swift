@@ -17,8 +17,8 @@ private final class Gateway {
 
     /// How long a browser may take over its handshake, and we to reach the chat server.
     private static let patience: Milliseconds = 10_000
-    /// Who has so much to take is not read for: whoever sends to it has to wait. Behind us that is the chat server, which
-    /// knows what to do with a member that does not read.
+    /// Who has so much to take is not read for: whoever sends to it has to wait. Behind us that is the chat server,
+    /// which knows what to do with a member that does not read.
     private static let mostWaiting = 65_536
 
     /// One browser and its connection to the chat server.
@@ -148,8 +148,8 @@ private final class Gateway {
         loop.touch(channel)
     }
 
-    /// Says close to the browser, and takes leave of the chat server. What the browser still says is thrown away, its own
-    /// close frame for one.
+    /// Says close to the browser, and takes leave of the chat server. What the browser still says is thrown away, its
+    /// own close frame for one.
     private func close(_ session: Session, _ code: UInt16?) {
         let payload = code.map { [UInt8($0 >> 8), UInt8($0 & 0xFF)] } ?? []
         loop.send(webSocket.encodeFrame(.close, payload, true, nil), to: session.browser)

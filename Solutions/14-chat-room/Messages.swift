@@ -3,8 +3,8 @@ import Foundation
 
 /// A frame's object, with every field that any type has. What a type needs is asked for below.
 ///
-/// `JSONDecoder` looks at kinds strictly: `"success": 1` is no Bool. `JSONSerialization` would give an NSNumber for both, and
-/// that can be cast to either.
+/// `JSONDecoder` looks at kinds strictly: `"success": 1` is no Bool. `JSONSerialization` would give an NSNumber for
+/// both, and that can be cast to either.
 private struct Fields: Codable {
     var type: String?
     var username: String?
@@ -35,12 +35,14 @@ func encodeMessage(_ message: ChatMessage) -> [UInt8] {
     case .error(let problem):
         (fields.type, fields.code, fields.message) = ("error", problem.rawValue, problem.words)
     }
-    // A field that is nil is left out. Strings and finite numbers can always be written: to fail here is our own mistake.
+    // A field that is nil is left out. Strings and finite numbers can always be written: to fail here is our own
+    // mistake.
     do { return Array(try JSONEncoder().encode(fields)) } catch { fatalError("\(message): \(error)") }
 }
 
 func decodeMessage(_ bytes: [UInt8]) throws -> ChatMessage {
-    // The decoder guesses UTF-16 and UTF-32 from zero bytes, which no JSON in UTF-8 has: there a zero is written \u0000.
+    // The decoder guesses UTF-16 and UTF-32 from zero bytes, which no JSON in UTF-8 has: there a zero is written
+    // \u0000.
     guard !bytes.contains(0), String(validating: bytes, as: UTF8.self) != nil else {
         throw MessageError.badMessage("this is not JSON in UTF-8")
     }

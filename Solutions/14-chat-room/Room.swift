@@ -5,8 +5,8 @@ struct Room: ChatRoom {
     private let historyLength: Int
     /// The name of each member, by its connection.
     private var members: [Int: String] = [:]
-    /// As bytes. Two Strings are equal in Swift if they look the same (é as one character or as two); the protocol compares
-    /// bytes.
+    /// As bytes. Two Strings are equal in Swift if they look the same (é as one character or as two); the protocol
+    /// compares bytes.
     private var names: Set<[UInt8]> = []
     private var history: [ChatLine] = []
     private var lastID = 0

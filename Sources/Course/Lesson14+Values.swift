@@ -2,7 +2,8 @@
 import Foundation
 
 extension ChatMessage {
-    /// `["chat_message", name, content, id, milliseconds since 1970]`, `["login_response", code]` (no code: it succeeded),
+    /// `["chat_message", name, content, id, milliseconds since 1970]`, `["login_response", code]` (no code: it
+    /// succeeded),
     /// `["error", code]`; the others are their type and their text, if they have one.
     public var value: Value {
         switch self {
@@ -48,8 +49,8 @@ extension ChatMessage {
 }
 
 extension Lesson14 {
-    /// What happens in a room, one after another: `["message", connection, milliseconds since 1970, …]`, the rest being a
-    /// message's value, and `["leave", connection]`. The answer: a list for each, of what the room wants to be done:
+    /// What happens in a room, one after another: `["message", connection, milliseconds since 1970, …]`, the rest being
+    /// a message's value, and `["leave", connection]`. The answer: a list for each, of what the room wants to be done:
     /// `["send", message, connections]` or `["close", connection]`.
     func play(_ room: any ChatRoom, _ events: [Value]) throws -> Value {
         var room = room
@@ -113,8 +114,8 @@ extension Delivery {
 }
 
 extension GatewayRules {
-    /// Graders tell the chat server's address in a file beside the program, `chat-server`: `127.0.0.1 40000`. Without it:
-    /// port 8888 of this machine.
+    /// Graders tell the chat server's address in a file beside the program, `chat-server`: `127.0.0.1 40000`. Without
+    /// it: port 8888 of this machine.
     static func fromFolder(page: [UInt8]) throws -> GatewayRules {
         let path = FileManager.default.currentDirectoryPath + "/chat-server"
         guard FileManager.default.fileExists(atPath: path) else { return GatewayRules(page: page) }

@@ -178,7 +178,8 @@ public enum Delivery: Equatable, Sendable {
 public protocol ChatClient: AnyObject {
     /// Logs in. Messages that come before the answer are kept for `receive`.
     ///
-    /// - Throws: the `ChatProblem` that the server answers, in a `login_response` or an `error`; the connection stays open,
+    /// - Throws: the `ChatProblem` that the server answers, in a `login_response` or an `error`; the connection stays
+    /// open,
     ///   and another name may be tried. `SocketError` `ETIMEDOUT` after `Lesson14.clientPatience` without an answer: then,
     ///   and with every other error, the descriptor is closed.
     func login(_ username: String) throws

@@ -1,5 +1,5 @@
-// Lesson 14: the chat client. The grader plays servers of every kind on raw sockets, and looks at each frame that the client
-// sends; then the client talks to servers that are real.
+// Lesson 14: the chat client. The grader plays servers of every kind on raw sockets, and looks at each frame that the
+// client sends; then the client talks to servers that are real.
 import Course
 import GraderKit
 import Sockets
@@ -104,7 +104,7 @@ let chatClientChecks: [Check] = [
             }
             // Something else comes, and not the answer.
             try server.send(.userJoined(username: "bob"))
-            try trial.expect(play, throws: ETIMEDOUT, cause: "waits-for-ever")
+            try trial.expect(play, throws: ETIMEDOUT, cause: "waits-for-answer-for-ever")
             try server.expectClosedByClient()
         }
         // The server leaves in place of an answer.

@@ -19,7 +19,7 @@ let crowdChatChecks: [Check] = [
         // It was slow, not away: nothing is missing.
         for (index, text) in texts.enumerated() {
             do { try slow.expect(said(index + 1, index % 2 == 0 ? "ann" : "bob", text)) } catch var failure as Failure {
-                failure.cause = "message-lost-for-slow-member"
+                failure.cause = "lost-for-slow-member"
                 throw failure
             }
         }
@@ -56,9 +56,9 @@ let crowdChatChecks: [Check] = [
                     "说了 24 MB 的话，什么也不读的成员应被断开，为它多用的内存应少于 16 MB"),
                 got: heardOfIt == [true, true]
                     ? say("\(grown) MB more", "多用了 \(grown) MB")
-                    : say("it is still a member, \(grown) MB more", "它仍是成员，多用了 \(grown) MB"), cause: "slow-member-kept")
+                    : say("it is still a member, \(grown) MB more", "它仍是成员，多用了 \(grown) MB"), cause: "deaf-member-kept")
         }
-        try deaf.expectDropped(cause: "slow-member-kept")
+        try deaf.expectDropped(cause: "deaf-member-kept")
         let again = try trial.visitor(server)
         try again.send(.login(username: "deaf"))
         try again.expect(.loginResponse(refusal: nil))
@@ -90,7 +90,7 @@ let crowdChatChecks: [Check] = [
             guard case .frame(let frame) = try slow.next(expected) else {
                 throw Failure(
                     expected: expected, got: say("the connection was closed", "连接被关闭"),
-                    cause: "message-lost-for-slow-member")
+                    cause: "lost-for-slow-member")
             }
             if case .chatMessage(let line)? = readMessage(frame) {
                 guard line.id == ids.count + 1 else {
@@ -157,12 +157,12 @@ private final class ChatCrowd {
                     let id = known[frame]?.id ?? 0
                     throw Failure(
                         expected: expected, got: Heard(frame).text,
-                        cause: id == 0 ? nil : id <= index ? "message-doubled" : "chat-message-lost")
+                        cause: id == 0 ? nil : id <= index ? "chat-message-doubled" : "chat-message-lost")
                 }
                 let words = line.content.split(separator: " ")
                 guard words.count == 3, let speaker = Int(words[0]), next.indices.contains(speaker),
                     Int(words[1]) == next[speaker]
-                else { throw Failure(expected: expected, got: Heard(frame).text, cause: "messages-out-of-order") }
+                else { throw Failure(expected: expected, got: Heard(frame).text, cause: "chat-out-of-order") }
                 next[speaker] += 1
                 own.append("\(words[0]) \(words[1])")
             }
@@ -218,8 +218,8 @@ private final class ChatCrowd {
                 Int(buffer[start]) << 24 | Int(buffer[start + 1]) << 16 | Int(buffer[start + 2]) << 8
                 | Int(buffer[start + 3])
             guard length <= Lesson14.frameLimit else {
-                throw Failure(
-                    expected: expected, got: hexText(Array(buffer[start...].prefix(8))), cause: "length-host-order")
+                let got = hexText(Array(buffer[start...].prefix(8)))
+                throw Failure(expected: expected, got: got, cause: "chat-length-host-order")
             }
             guard buffer.count - start - 4 >= length else { break }
             members[index].frames += 1
@@ -233,7 +233,8 @@ private final class ChatCrowd {
     }
 }
 
-/// Is there `chat_message` in these bytes? A member hears a thousand others come: what is not looked at must cost little.
+/// Is there `chat_message` in these bytes? A member hears a thousand others come: what is not looked at must cost
+/// little.
 private func isChatMessage(_ bytes: UnsafeRawBufferPointer) -> Bool {
     guard let base = bytes.baseAddress else { return false }
     var place = 0

@@ -1,4 +1,5 @@
-// The grader's ends of a chat: a client, and a server for the student's client. Nothing here is shared with what it judges.
+// The grader's ends of a chat: a client, and a server for the student's client. Nothing here is shared with what it
+// judges.
 import Course
 import Foundation
 import GraderKit
@@ -143,7 +144,7 @@ final class ChatPeer {
                         got: say("a length of \(length): ", "长度 \(length)：")
                             + hexText(Array(buffer[start...].prefix(8))),
                         cause: length > 1 << 30 && buffer[start] == UInt8(ascii: "{")
-                            ? "no-length" : UInt32(length).byteSwapped < 65_537 ? "length-host-order" : nil)
+                            ? "no-length" : UInt32(length).byteSwapped < 65_537 ? "chat-length-host-order" : nil)
                 }
                 if buffer.count - start - 4 >= length {
                     let frame = Array(buffer[start + 4..<start + 4 + length])
@@ -200,7 +201,7 @@ final class ChatPeer {
     private func mistake(_ heard: Heard, instead wanted: ChatMessage) -> String? {
         guard case .message(let got) = heard else { return nil }
         switch (wanted, got) {
-        case (.chatMessage(let wanted), .chatMessage(let got)) where got.id < wanted.id: return "message-doubled"
+        case (.chatMessage(let wanted), .chatMessage(let got)) where got.id < wanted.id: return "chat-message-doubled"
         case (.chatMessage(let wanted), .chatMessage(let got)) where got.id > wanted.id: return "chat-message-lost"
         case (.error(.unknownType), .error(.badMessage)): return "unknown-type-taken-for-bad"
         default: return nil
@@ -270,7 +271,8 @@ extension Trial {
     }
 }
 
-/// The reference, in a process of its own, as the other side of a conversation. It is not judged, and ends with its owner.
+/// The reference, in a process of its own, as the other side of a conversation. It is not judged, and ends with its
+/// owner.
 final class Companion {
     let subject: Subject
 

@@ -1,5 +1,5 @@
-// Lesson 14: the room, without a socket. What it delivers is compared connection by connection, in order; how it is divided
-// into deliveries is the student's choice.
+// Lesson 14: the room, without a socket. What it delivers is compared connection by connection, in order; how it is
+// divided into deliveries is the student's choice.
 import Course
 import GraderKit
 import Wire

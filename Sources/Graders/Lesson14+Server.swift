@@ -319,7 +319,7 @@ extension Trial {
         try bob.expect(.logoutResponse)
         try bob.expectOver()
         try ann.expect(.userLeft(username: "bob"))
-        try ann.expectNothingBefore(cause: "message-doubled")
+        try ann.expectNothingBefore(cause: "chat-message-doubled")
     }
 }
 
@@ -350,7 +350,7 @@ extension ChatPeer {
                 throw Failure(
                     expected: say("each sender's messages in its order, on \(name)", "\(name)收到的每个人的消息保持各自的顺序"),
                     got: heard.text,
-                    cause: "messages-out-of-order")
+                    cause: "chat-out-of-order")
             }
             heardOf[parts[0]] += 1
             own.append(line.content)
@@ -369,7 +369,7 @@ extension ChatPeer {
     /// A message that was left out, or came again.
     func gap(_ heard: Heard, behind last: Int?) -> String? {
         guard case .message(.chatMessage(let line)) = heard, let last else { return nil }
-        return line.id <= last ? "message-doubled" : "chat-message-lost"
+        return line.id <= last ? "chat-message-doubled" : "chat-message-lost"
     }
 }
 
