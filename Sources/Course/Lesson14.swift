@@ -55,6 +55,14 @@ public struct Lesson14: LessonContract {
             .function("chat-client") { a in
                 try converse(openClient(try a.string(0), UInt16(try a.int(1))), try a.list(2))
             },
+            // Host, port, names, and two pipes: a keyboard and a screen. See `talk`.
+            .function("chat-terminal") { a in
+                let names = try a.list(2).indices.map { try a.list(2).string($0) }
+                try talk(
+                    try a.string(0), UInt16(try a.int(1)), as: names, keyboard: try a.descriptor(3),
+                    screen: try a.descriptor(4))
+                return .none
+            },
             .server("gateway") { host, port in
                 try gateway(host, port, try GatewayRules.fromFolder(page: GatewayRules.smallPage))
             },

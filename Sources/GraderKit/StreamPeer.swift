@@ -353,7 +353,7 @@ extension Trial {
     }
 
     /// A TCP client of a server that somebody else has started, in the process of `subject`.
-    public func connect(to address: SocketAddress, of subject: Subject) throws -> StreamPeer {
+    public func streamClient(to address: SocketAddress, of subject: Subject) throws -> StreamPeer {
         try StreamPeer.connect(to: address, name: nextConnectionName(), trial: self, subject: subject)
     }
 }

@@ -244,7 +244,7 @@ extension Trial {
     /// Three clients of the student's in one room, each in a process of its own.
     fileprivate func talk(in address: SocketAddress, servedBy server: Subject) throws {
         // A member of the grader's keeps time: it hears what has happened.
-        let clock = ChatPeer(try connect(to: address, of: server), self)
+        let clock = ChatPeer(try streamClient(to: address, of: server), self)
         try clock.send(.login(username: "clock"))
         try clock.expect(.loginResponse(refusal: nil))
         func client(_ steps: [Value]) throws -> PendingCall {

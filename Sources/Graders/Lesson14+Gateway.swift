@@ -218,7 +218,7 @@ extension Trial {
     fileprivate func chatThroughGateway(_ server: SocketAddress, of subject: Subject) throws {
         try tellChatServer(server)
         let service = try serve(gateway14)
-        let terminal = ChatPeer(try connect(to: server, of: subject), self)
+        let terminal = ChatPeer(try streamClient(to: server, of: subject), self)
         try terminal.send(.login(username: "terminal"))
         try terminal.expect(.loginResponse(refusal: nil))
         let browser = try service.webSocket(self)

@@ -55,7 +55,7 @@ public struct Demo: Sendable {
         .byteOrder, .addresses, .udpEcho, .udpClient, .udpBroadcast, .udpLossy, .tcpEcho, .tcpClient, .tcpThreads,
         .tcpFork, .handshake, .sticky, .framing, .fileTransfer, .selectEcho, .nonblockingConnect,
         .duplexChat, .epollEcho, .epollEdge, .epollIdle, .epollWhy,
-        .httpServer, .httpClient, .httpSelect, .wsEcho, .wsClient, .wsChat,
+        .httpServer, .httpClient, .httpSelect, .wsEcho, .wsClient, .wsChat, .chatRoom,
         .options, .nagle,
         .robustClient,
         .poolEcho, .asyncEcho, .fiveServers,

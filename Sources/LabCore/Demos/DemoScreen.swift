@@ -28,6 +28,9 @@ public final class DemoScreen: @unchecked Sendable {
     /// A person sits there: asks for lines, sees drawings.
     var isInteractive: Bool { inputIsTerminal && outputIsTerminal }
 
+    /// A line that is being typed can be kept below what is printed.
+    var canEdit: Bool { isInteractive && canErase }
+
     /// Columns of running text.
     var textWidth: Int { min(max(columns, 40), 100) }
 
@@ -52,6 +55,16 @@ public final class DemoScreen: @unchecked Sendable {
 
     /// Bytes of a stream, as they came, for a script.
     func pass(_ bytes: [UInt8]) { lock.withLock { emit(STDOUT_FILENO, bytes) } }
+
+    /// A line that somebody else edits, drawn anew; it stays below whatever is printed.
+    func show(prompt text: String) {
+        lock.withLock {
+            prompt = text
+            emit(STDOUT_FILENO, Array(("\r\u{1b}[K" + text).utf8))
+        }
+    }
+
+    func rendered(_ text: StyledText) -> String { text.rendered(color: color) }
 
     /// Nobody waits for a line any more, though somebody may still be reading one.
     func endPrompt() {

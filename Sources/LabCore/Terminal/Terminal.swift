@@ -18,12 +18,15 @@ public final class Terminal: @unchecked Sendable {
 
     /// No style, a cursor, the screen that was there before.
     private static let farewell = "\u{1b}[?2026l\u{1b}[0m\u{1b}[?25h\u{1b}[?1049l"
+    /// For one that stays on the screen that was there.
+    private static let shortFarewell = "\u{1b}[0m\u{1b}[?25h"
 
     private let input: Int32
     private let output: Int32
     private let lock = NSLock()
     private var saved: termios?
     private var cleanup: Int?
+    private var farewell = Terminal.farewell
 
     public init(input: Int32 = STDIN_FILENO, output: Int32 = STDOUT_FILENO) {
         self.input = input
@@ -32,8 +35,10 @@ public final class Terminal: @unchecked Sendable {
 
     public var size: Size { Terminal.size(output) ?? Size(columns: 80, rows: 24) }
 
-    /// Keys come one by one and unechoed, Ctrl-C among them; the alternate screen is shown, without a cursor.
-    public func enter() {
+    /// Keys come one by one and unechoed, Ctrl-C among them.
+    ///
+    /// - Parameter alternateScreen: it is shown, without a cursor; false: the screen stays, and so does the cursor.
+    public func enter(alternateScreen: Bool = true) {
         lock.withLock {
             guard saved == nil else { return }
             var settings = termios()
@@ -43,9 +48,10 @@ public final class Terminal: @unchecked Sendable {
             raw.c_iflag &= ~tcflag_t(ICRNL | IXON | BRKINT | INPCK | ISTRIP)
             raw.c_lflag &= ~tcflag_t(ECHO | ICANON | IEXTEN | ISIG)
             cleanup = cleanup ?? Interrupts.add { [self] in leave() }
-            CrashGuard.arm(input: input, output: output, settings: settings, farewell: Terminal.farewell)
+            farewell = alternateScreen ? Terminal.farewell : Terminal.shortFarewell
+            CrashGuard.arm(input: input, output: output, settings: settings, farewell: farewell)
             tcsetattr(input, TCSAFLUSH, &raw)
-            put("\u{1b}[?1049h\u{1b}[?25l\u{1b}[2J\u{1b}[H")
+            if alternateScreen { put("\u{1b}[?1049h\u{1b}[?25l\u{1b}[2J\u{1b}[H") }
         }
     }
 
@@ -55,7 +61,7 @@ public final class Terminal: @unchecked Sendable {
             guard var settings = saved else { return }
             saved = nil
             CrashGuard.disarm()
-            put(Terminal.farewell)
+            put(farewell)
             tcsetattr(input, TCSAFLUSH, &settings)
         }
     }
