@@ -48,7 +48,7 @@ private struct ChatRoomServers {
     var others: [String] { ["lab run chat-room --client \(server.reachable.written)", page] }
 
     func stay() throws {
-        try play.serving(server, others: others)
+        try play.serving(server, others: others, lines: ["page \(page)"])
     }
 }
 

@@ -152,9 +152,13 @@ extension Play {
     }
 
     /// Says where, and stays until the server ends: Ctrl-C ends everything from another thread.
-    func serving(_ server: DemoServer, others: [String], heading: () -> Void = {}) throws {
+    ///
+    /// - Parameter lines: what scripts may want to know besides.
+    func serving(
+        _ server: DemoServer, others: [String], lines: [String] = [], heading: () -> Void = {}
+    ) throws {
         // Before the first call is drawn, and in these words in any language: scripts wait for this line.
-        screen.print([StyledText("listening on \(server.address)")])
+        screen.print([StyledText("listening on \(server.address)")] + lines.map { StyledText($0) })
         if stage.draws {
             listClients(say("Try: ", "试试："), others)
             screen.print(say("Ctrl-C stops.", "按 Ctrl-C 停止。"), .quiet)
