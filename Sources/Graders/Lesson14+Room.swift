@@ -247,6 +247,10 @@ extension Trial {
         var found: String?
         switch event {
         case .message(_, .login) where got == [.message(.loginResponse(refusal: .nameTaken))]: found = cause
+        case .message(_, .login) where wanted.count > 1 && got == Array(wanted.prefix(1)): found = "history-not-sent"
+        case .message(_, .loginResponse), .message(_, .chatMessage), .message(_, .userJoined), .message(_, .userLeft),
+            .message(_, .logoutResponse), .message(_, .error):
+            found = "client-believed"
         case .message(let sender, .chat) where sender == connection && got.isEmpty && !wanted.isEmpty:
             found = "sender-not-told"
         case .message(_, .chat):
