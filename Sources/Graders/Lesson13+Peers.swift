@@ -69,6 +69,7 @@ final class ReversingServer: @unchecked Sendable {
     private var ended = 0
     private var requests = 0
     private var overlaps = 0
+    private var mostOpen = 0
     private var isReleased: Bool
     private var isDone = false
 
@@ -96,10 +97,15 @@ final class ReversingServer: @unchecked Sendable {
         var requests: Int
         /// How often a second request came on a connection before the first one was answered.
         var overlaps: Int
+        /// Connections that were open at the same time.
+        var mostOpen: Int
     }
 
     var counts: Counts {
-        changed.withLock { Counts(accepted: accepted, ended: ended, requests: requests, overlaps: overlaps) }
+        changed.withLock {
+            Counts(
+                accepted: accepted, ended: ended, requests: requests, overlaps: overlaps, mostOpen: mostOpen)
+        }
     }
 
     /// Waits until the counts are so.
@@ -171,6 +177,7 @@ final class ReversingServer: @unchecked Sendable {
         clients.append(Client(connection))
         changed.withLock {
             accepted += 1
+            mostOpen = max(mostOpen, accepted - ended)
             changed.broadcast()
         }
     }

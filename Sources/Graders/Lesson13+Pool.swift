@@ -304,7 +304,8 @@ private struct TriedPool {
         guard counts.accepted > limit else { return }
         throw Failure(
             expected: say("at most \(limit) connections in all", "总共最多 \(limit) 个连接"),
-            got: say("\(counts.accepted)", "建立了 \(counts.accepted) 个"), cause: "pool-unbounded")
+            got: say("\(counts.accepted)", "建立了 \(counts.accepted) 个"),
+            cause: counts.mostOpen > limit ? "pool-unbounded" : "connects-each-time")
     }
 
     /// As many successful closes as there were sockets.

@@ -162,7 +162,10 @@ extension Trial {
             say(
                 "\(part.count) bytes of the file from \(part.lowerBound) on",
                 "文件中从 \(part.lowerBound) 起的 \(part.count) 字节"))
-        try peer.expect(header + content[part])
+        do { try peer.expect(header + content[part]) } catch var failure as Failure {
+            if part.isEmpty { failure.cause = "header-forgotten" }
+            throw failure
+        }
         _ = try call.value()
         try peer.expectEnd()
         call.subject.catchUp()
