@@ -72,19 +72,19 @@ extension Trial {
         try options.apply(to: twin.descriptor)
         let right = try SocketState(of: twin.descriptor)
         let call = try begin("configure", [.passed(socket.descriptor), options.value], plan: FaultPlan.none)
-        _ = try call.value(expecting: say("configure sets \(options.text)", "configure 设置\(options.text)"))
+        _ = try call.value(expecting: say("configure sets \(options.text)", "configure 设置（\(options.text)）"))
         let got = try SocketState(of: socket.descriptor)
         if let wrong = got.differences(from: right).first {
             throw Failure(
                 expected: say(
                     "after configure with \(options.text), getsockopt(\(wrong.name)) says: \(wrong.right)",
-                    "configure 设置\(options.text)之后，getsockopt(\(wrong.name)) 得到：\(wrong.right)"),
+                    "configure 设置（\(options.text)）之后，getsockopt(\(wrong.name)) 得到：\(wrong.right)"),
                 got: wrong.got, cause: options.names.contains(wrong.name) ? nil : "sets-what-was-not-asked")
         }
         let calls = call.subject.timeline.calls("setsockopt")
         if let extra = calls.first(where: { !options.names.contains(KernelOption.name(of: $0) ?? "") }) {
             throw Failure(
-                expected: say("no option but \(options.text) is set", "除了\(options.text)，不设置别的选项"),
+                expected: say("no option but \(options.text) is set", "除了（\(options.text)），不设置别的选项"),
                 got: extra.text(now: 0), cause: "sets-what-was-not-asked")
         }
     }
@@ -96,7 +96,7 @@ extension Trial {
         let name = option?.name ?? say("an option's name", "选项名")
         let expected = say(
             "\(entry) of \(what) throws SocketError \(errorName(code)), with \(name) in its call",
-            "对\(what)，\(entry) 抛出 SocketError \(errorName(code))，call 里带有 \(name)")
+            "\(what)：\(entry) 抛出 SocketError \(errorName(code))，call 里带有 \(name)")
         let pending = try begin(entry, arguments, plan: FaultPlan.none)
         let outcome = try pending.outcome(expecting: expected)
         guard case .threw("SocketError", let call, code, _) = outcome else {
@@ -167,7 +167,7 @@ extension SocketOptions {
         if let reusePort { parts.append("reusePort \(reusePort)") }
         if let receiveTimeout { parts.append("receiveTimeout \(receiveTimeout)") }
         if let sendTimeout { parts.append("sendTimeout \(sendTimeout)") }
-        return parts.isEmpty ? say("nothing", "空选项") : parts.joined(separator: say(", ", "、"))
+        return parts.isEmpty ? say("nothing", "无") : parts.joined(separator: say(", ", "、"))
     }
 }
 
@@ -284,11 +284,11 @@ extension Trial {
     fileprivate func expectRead(_ socket: OwnedSocket, _ what: String) throws {
         let right = try SocketState(of: socket.descriptor)
         let call = try begin("read-options", [.passed(socket.descriptor)], plan: FaultPlan.none)
-        let got = try SocketState(try call.value(expecting: say("readOptions reads \(what)", "readOptions 读取\(what)")))
+        let got = try SocketState(try call.value(expecting: say("readOptions reads \(what)", "readOptions 读取：\(what)")))
         guard let wrong = got.differences(from: right).first else { return }
         throw Failure(
             expected: say(
-                "of \(what) it says \(wrong.name): \(wrong.right)", "对\(what)，它说 \(wrong.name)：\(wrong.right)"),
+                "of \(what) it says \(wrong.name): \(wrong.right)", "\(what)，它的 \(wrong.name)：\(wrong.right)"),
             got: wrong.got, cause: readingMistake(wrong.name, got, right))
     }
 }
