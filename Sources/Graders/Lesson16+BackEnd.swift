@@ -101,13 +101,13 @@ private let backEndStopChecks: [Check] = [
         try trial.expectReturn(server, cause: "stop-not-noticed")
         try trial.expectRefused(server)
     },
-    Check("back-end-stop-waiting", suspects: backEndSuspects) { trial in
+    stopCheck("back-end-stop-waiting") { trial, stop in
         // One connection that waits for its next request, and one in the middle of a request.
         let server = try trial.serve(entry)
         let waiting = try server.connect()
         try healthExchange.run(waiting)
         let begun = try server.begin("POST /upper", post(6) + Array("abc".utf8))
-        server.subject.signal(SIGTERM)
+        stop(server)
         do {
             try waiting.expectEnd()
             // And not only when the time is over for all: the other one is still there.
@@ -120,20 +120,28 @@ private let backEndStopChecks: [Check] = [
         }
         try trial.expectReturn(server, cause: "waits-for-who-is-gone")
     },
-    Check("back-end-stop-refuses", suspects: backEndSuspects) { trial in
+    stopCheck("back-end-stop-refuses") { trial, stop in
         let server = try trial.serve(entry)
         let begun = try server.begin("POST /upper", post(6) + Array("abc".utf8))
-        server.subject.signal(SIGTERM)
+        stop(server)
         try trial.expectListenerClosed(server)
         try trial.expectRefused(server)
-        begun.close()
+        do {
+            // And not only when the time is over: what was begun goes on.
+            try begun.send("def")
+            let answer = try begun.answer(to: "POST /upper")
+            try answer.expectBody(Array("ABCDEF".utf8), "POST /upper")
+        } catch var failure as Failure {
+            failure.cause = "still-accepts"
+            throw failure
+        }
         try trial.expectReturn(server, cause: "waits-for-who-is-gone")
     },
-    Check("back-end-stop-finishes", suspects: backEndSuspects) { trial in
+    stopCheck("back-end-stop-finishes") { trial, stop in
         let server = try trial.serve(entry)
         let head = try server.begin("POST /upper", Array(post(6).prefix(30)))
         let body = try server.begin("POST /upper", post(6) + Array("abc".utf8))
-        server.subject.signal(SIGTERM)
+        stop(server)
         try trial.expectListenerClosed(server)
         for (client, rest) in [
             (body, "def"), (head, String(decoding: post(6).dropFirst(30), as: UTF8.self) + "abcdef"),
@@ -152,17 +160,20 @@ private let backEndStopChecks: [Check] = [
         }
         try trial.expectReturn(server, cause: "waits-for-who-is-gone")
     },
-    Check("back-end-stop-answer", suspects: backEndSuspects) { trial in
+    stopCheck("back-end-stop-answer") { trial, stop in
         // In the middle of an answer: a client that reads slowly, and gets all of it.
         let server = try trial.serve(entry)
         let client = try server.connect(smallBuffers: true)
-        let body = trial.random.letters(1 << 20)
+        let body = trial.random.letters(400_000)
         try client.send(post(body.count) + body)
         _ = try server.subject.waitForTimeline { timeline -> Bool? in
             timeline.calls.contains { $0.isSend } ? true : nil
         }
-        server.subject.signal(SIGTERM)
+        stop(server)
         try trial.expectListenerClosed(server)
+        // From now on it reads as fast as it can.
+        var room: Int32 = 1 << 20
+        setsockopt(client.descriptor, SOL_SOCKET, SO_RCVBUF, &room, socklen_t(MemoryLayout<Int32>.size))
         do {
             let answer = try client.answer(to: "POST /upper", within: 3 * Deadline.patience)
             try answer.expect(200, "POST /upper")
@@ -174,10 +185,10 @@ private let backEndStopChecks: [Check] = [
         try client.expectEnd()
         try trial.expectReturn(server, cause: "waits-for-who-is-gone")
     },
-    Check("back-end-stop-health", suspects: backEndSuspects) { trial in
+    stopCheck("back-end-stop-health") { trial, stop in
         let server = try trial.serve(entry)
         let client = try server.begin("GET /health", Array(health.utf8.dropLast(2)))
-        server.subject.signal(SIGTERM)
+        stop(server)
         try trial.expectListenerClosed(server)
         try client.send("\r\n")
         try client.expectAnswer(to: "GET /health", 503, nil, cause: "healthy-while-stopping")
@@ -206,10 +217,10 @@ private let backEndStopChecks: [Check] = [
         }
         for client in clients + [deaf] { client.close() }
     },
-    Check("back-end-stop-twice", suspects: backEndSuspects) { trial in
+    stopCheck("back-end-stop-twice") { trial, stop in
         let server = try trial.serve(entry)
         let client = try server.begin("POST /upper", post(6) + Array("abc".utf8))
-        server.subject.signal(SIGTERM)
+        stop(server)
         try trial.expectListenerClosed(server)
         // Whoever stops services is impatient.
         for _ in 0..<5 { server.subject.signal(SIGTERM) }
@@ -224,6 +235,30 @@ private let backEndStopChecks: [Check] = [
         try trial.expectReturn(server, cause: "waits-for-who-is-gone")
     },
 ]
+
+/// A check in which something was begun before the stop.
+func stopCheck(
+    _ id: String, suspects: [Cause] = backEndSuspects,
+    _ body: @escaping @Sendable (_ trial: Trial, _ stop: (Server) -> Void) throws -> Void
+) -> Check {
+    Check(id, suspects: suspects) { trial in
+        // What was begun has only so long. Where the machine held up the grader for as long, nothing is proved by what was
+        // lost: then it is tried once more.
+        let patience = UInt64(Lesson16.stopPatience) * 1_000_000
+        for attempt in 1...2 {
+            var stopped = UInt64.max
+            do {
+                return try body(trial) { server in
+                    stopped = now()
+                    server.subject.signal(SIGTERM)
+                }
+            } catch let failure as Failure {
+                guard attempt == 1, now() > stopped, now() - stopped > patience / 2 else { throw failure }
+                trial.note(say("that took long: once more", "耗时太长：再试一次"))
+            }
+        }
+    }
+}
 
 private func post(_ count: Int) -> [UInt8] {
     Array("POST /upper HTTP/1.1\r\nHost: localhost\r\nContent-Length: \(count)\r\n\r\n".utf8)

@@ -115,7 +115,10 @@ let proxyConfigurationChecks: [Check] = [
         // SYN without an answer: as a machine that is switched off. nginx would wait for a minute.
         let stage = try trial.configuredProxy(manners: [.silent, .answers])
         try stage.explaining {
-            for _ in 0..<4 { try stage.proxy.ask().expect(200, "GET /", cause: "waits-for-the-silent") }
+            do { for _ in 0..<4 { try stage.proxy.ask().expect(200, "GET /") } } catch var failure as Failure {
+                failure.cause = "waits-for-the-silent"
+                throw failure
+            }
         }
     },
     Check("config-killed-under-load") { trial in
@@ -188,7 +191,7 @@ let proxyConfigurationChecks: [Check] = [
             } catch var failure as Failure {
                 // This machine may have held up the grader's own pings: then nothing is proved.
                 let isOurs = stage.webSockets[0].longestSilence > timeout * 2 / 3
-                failure.cause = "cut-in-spite-of-pings"
+                failure.cause = failure.cause ?? "cut-in-spite-of-pings"
                 guard isOurs, attempt < 3 else { throw failure }
             }
         }

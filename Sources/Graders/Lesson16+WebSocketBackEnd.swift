@@ -57,7 +57,7 @@ private let webSocketChecks: [Check] = [
             _ = try client.expectPing()
         }
     },
-    Check("ws-stop-goes-away", suspects: suspects) { trial in
+    stopCheck("ws-stop-goes-away", suspects: suspects) { trial, stop in
         let server = try trial.serve(entry)
         let clients = try (0..<5).map { _ in try server.webSocket(trial) }
         for client in clients {
@@ -66,7 +66,7 @@ private let webSocketChecks: [Check] = [
         }
         // One has connected, and not asked for anything yet.
         let early = try server.connect()
-        server.subject.signal(SIGTERM)
+        stop(server)
         try trial.expectListenerClosed(server)
         for client in clients {
             let code = try client.expectCloseFrame()
@@ -107,7 +107,8 @@ private let webSocketChecks: [Check] = [
         server.subject.signal(SIGTERM)
         var code: UInt16?
         let frame = client.frame(textOpcode, Array("and another thing".utf8))
-        for _ in 0..<100_000 {
+        let deadline = Deadline()
+        while !deadline.hasPassed {
             _ = try client.stream.sendWhatFits(frame)
             guard case .frame(let frame) = try client.next(say("an echo, or a close frame", "回显或关闭帧")) else { break }
             if frame.opcode == closeOpcode {

@@ -99,7 +99,7 @@ private func normalized(_ text: String) -> String { address(in: text) ?? text }
 private func address(in text: String) -> String? {
     let text = text.trimmingCharacters(in: .whitespaces)
     if let plain = try? SocketAddress(host: text, port: 0) { return plain.host }
-    guard let match = text.wholeMatch(of: /\[([^\[\]]+)\](:([0-9]{1,5}))?|([0-9.]+):([0-9]{1,5})/) else { return nil }
+    guard let match = text.wholeMatch(of: #/\[([^\[\]]+)\](:([0-9]{1,5}))?|([0-9.]+):([0-9]{1,5})/#) else { return nil }
     let port = match.output.3 ?? match.output.5
     if let port, Int(port)! > 65_535 { return nil }
     return (try? SocketAddress(host: String(match.output.1 ?? match.output.4!), port: 0))?.host
