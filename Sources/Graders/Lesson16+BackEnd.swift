@@ -107,10 +107,17 @@ private let backEndStopChecks: [Check] = [
         let waiting = try server.connect()
         try healthExchange.run(waiting)
         let begun = try server.begin("POST /upper", post(6) + Array("abc".utf8))
+        let began = now()
         stop(server)
         do {
             try waiting.expectEnd()
-            // And not only when the time is over for all: the other one is still there.
+            // And not only when the time is over for all.
+            let took = (now() - began) / 1_000_000
+            guard took < 2000 else {
+                throw Failure(
+                    expected: say("a connection without a request is closed within 2 s", "没有请求的连接在 2 秒内关闭"),
+                    got: say("it was closed after \(took) ms", "\(took) ms 后才关闭"))
+            }
             try begun.send("def")
             let answer = try begun.answer(to: "POST /upper")
             try answer.expectBody(Array("ABCDEF".utf8), "POST /upper")
