@@ -135,7 +135,7 @@ private func checkResponse(_ stream: [UInt8], to method: String, _ limits: Reque
                     }
                 }
             }
-        } catch let error as MessageError { decoded.error = "\(error)" }
+        } catch let error as Solution08.MessageError { decoded.error = "\(error)" }
         if decoded.error != nil, case .body? = decoded.events.last { decoded.events.removeLast() }
         return decoded
     }
