@@ -78,7 +78,7 @@ let hubChecks: [Check] = [
             try room.say(String(decoding: trial.random.letters(16_000), as: UTF8.self), by: room.members[0])
         }
     },
-    Check("hub-memory", suspects: [.keepsEverything] + suspects) { trial in
+    Check("hub-memory", suspects: suspects) { trial in
         let room = try Room(trial, members: 1)
         let slow = try room.connect(smallBuffers: true)
         try slow.greet()
