@@ -165,10 +165,8 @@ extension Trial {
 
 /// `the packet 45 00 … (49 bytes)`
 private func packetText(_ packet: [UInt8], _ hasHeader: Bool) -> String {
-    let shown = packet.isEmpty ? "" : " " + hexText(Array(packet.prefix(48))) + (packet.count > 48 ? " …" : "")
-    return hasHeader
-        ? say("the packet\(shown) (\(byteCount(packet.count)))", "数据包\(shown)（\(byteCount(packet.count))）")
-        : say("the message\(shown) (\(byteCount(packet.count)))", "报文\(shown)（\(byteCount(packet.count))）")
+    let bytes = Value.bytes(packet).text
+    return hasHeader ? say("the packet \(bytes)", "数据包 \(bytes)") : say("the message \(bytes)", "报文 \(bytes)")
 }
 
 private func replyText(_ value: Value) -> String {

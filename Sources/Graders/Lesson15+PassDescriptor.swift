@@ -82,9 +82,10 @@ let passDescriptorChecks: [Check] = [
         try give([file.theirs], Array("Xhello".utf8), pair.ours)
         try trial.expectReceived(
             try trial.begin("receive-descriptor", [.passed(pair.theirs), .bytes([1])]), [1], file.ours)
+        let hello = Array("hello".utf8)
         let rest = receivePassed(100, from: pair.theirs)?.bytes ?? []
         try trial.expect(
-            rest, equals: Array("hello".utf8), say("what is left in the socket behind the one byte", "一个字节之后套接字里剩下的"),
+            rest, equals: hello, say("what is left in the socket behind the one byte", "一个字节之后套接字里剩下的"),
             cause: rest.count < 5 ? "took-too-much" : nil)
     },
     Check("receive-nothing") { trial in

@@ -97,8 +97,7 @@ extension Trial {
 }
 
 private func packetText(_ packet: [UInt8]) -> String {
-    say("the packet of \(byteCount(packet.count)) ", "\(byteCount(packet.count))的数据包 ")
-        + hexText(Array(packet.prefix(64))) + (packet.count > 64 ? " …" : "")
+    say("the packet \(Value.bytes(packet).text)", "数据包 \(Value.bytes(packet).text)")
 }
 
 private func quoteText(_ value: Value) -> String {

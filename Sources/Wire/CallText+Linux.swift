@@ -13,7 +13,9 @@ extension Call {
     /// A send that keeps its bytes back until the next one: MSG_MORE, send(2).
     public var saysMore: Bool { ["send", "sendto", "sendmsg"].contains(name) && arguments.0 & 0x8000 != 0 }
 
-    static let systemMessageFlags: [(bit: Int32, name: String)] = [(MSG_MORE as Int32, "MSG_MORE")]
+    static let systemMessageFlags: [(bit: Int32, name: String)] = [
+        (MSG_MORE as Int32, "MSG_MORE"), (MSG_CMSG_CLOEXEC as Int32, "MSG_CMSG_CLOEXEC"),
+    ]
 
     var requestName: String {
         switch arguments.0 {
