@@ -8,6 +8,12 @@ import Wire
 private enum RoomEvent {
     case message(Int, ChatMessage)
     case leave(Int)
+
+    var connection: Int {
+        switch self {
+        case .message(let connection, _), .leave(let connection): connection
+        }
+    }
 }
 
 private func login(_ connection: Int, _ name: String) -> RoomEvent { .message(connection, .login(username: name)) }
@@ -207,7 +213,11 @@ extension Trial {
         for (index, event) in events.enumerated() {
             let wanted = model.happen(event, at: time(index))
             let got = try acts(try answers.list(index))
-            for connection in Set(wanted.keys).union(got.keys).sorted() where wanted[connection] != got[connection] {
+            // Who it happens to first: what that connection gets says most of the mistake.
+            let all = Set(wanted.keys).union(got.keys).sorted {
+                ($0 == event.connection ? -1 : $0) < ($1 == event.connection ? -1 : $1)
+            }
+            for connection in all where wanted[connection] != got[connection] {
                 throw difference(
                     wanted[connection] ?? [], got[connection] ?? [], connection, event, number: index + 1, cause)
             }

@@ -56,7 +56,7 @@ final class DemoProcess {
 
     /// Waits for `listening on HOST:PORT`, the first line of a server.
     func listening(file: StaticString = #filePath, line: UInt = #line) throws -> SocketAddress {
-        let first = try XCTUnwrap(output.firstLine(), "no line; errors: \(errors.text)", file: file, line: line)
+        let first = try XCTUnwrap(output.line(1), "no line; errors: \(errors.text)", file: file, line: line)
         let words = first.replacingOccurrences(of: "listening on ", with: "")
         let colon = try XCTUnwrap(words.lastIndex(of: ":"), first, file: file, line: line)
         let port = try XCTUnwrap(UInt16(words[words.index(after: colon)...]), first, file: file, line: line)
@@ -65,7 +65,10 @@ final class DemoProcess {
     }
 
     /// What it prints first.
-    func firstLine() -> String? { output.firstLine() }
+    func firstLine() -> String? { output.line(1) }
+
+    /// The line of this number, from 1 on.
+    func line(_ number: Int) -> String? { output.line(number) }
 
     func endInput() { try? input.fileHandleForWriting.close() }
 
@@ -128,10 +131,10 @@ final class DemoProcess {
             return text
         }
 
-        func firstLine() -> String? {
-            wait { bytes.contains(UInt8(ascii: "\n")) }
-            let parts = text.split(separator: "\n", maxSplits: 1, omittingEmptySubsequences: false)
-            return parts.count == 2 ? String(parts[0]) : nil
+        func line(_ number: Int) -> String? {
+            wait { bytes.filter { $0 == UInt8(ascii: "\n") }.count >= number }
+            let parts = text.split(separator: "\n", maxSplits: number, omittingEmptySubsequences: false)
+            return parts.count > number ? String(parts[number - 1]) : nil
         }
     }
 }
