@@ -53,7 +53,11 @@ private final class Shared: @unchecked Sendable {
     private var serving: Set<Int32> = []
     private var how: Int32?
 
-    init(places: Int) { self.places = DispatchSemaphore(value: places) }
+    // Counted up from 0: a semaphore that is given up below its first value ends the program.
+    init(places count: Int) {
+        places = DispatchSemaphore(value: 0)
+        for _ in 0..<count { places.signal() }
+    }
 
     func put(_ connection: Int32?) {
         lock.withLock { queue.append(connection) }
