@@ -76,7 +76,9 @@ extension Trial {
             // The same again and again is said once.
             var said: [String] = []
             for line in complaints.suffix(200) where !said.contains(line) { said.append(line) }
-            failure.difference += said.suffix(4).map { "nginx: \($0)" }
+            failure.detail = ([failure.detail] + said.suffix(4).map { "nginx: \($0)" }).compactMap { $0 }.joined(
+                separator: "\n")
+            if failure.detail?.isEmpty == true { failure.detail = nil }
             throw failure
         }
     }

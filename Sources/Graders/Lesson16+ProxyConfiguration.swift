@@ -319,8 +319,8 @@ extension Trial {
         do { nginx = try Nginx(site: text, ports: ports, in: made.folder) } catch let refused as ConfigurationRefused {
             throw Failure(
                 expected: say("nginx -t accepts the configuration", "nginx -t 接受这份配置"),
-                got: say("it does not", "它不接受"), difference: refused.lines.prefix(4).map { "nginx: \($0)" },
-                cause: "configuration-refused")
+                got: say("it does not", "它不接受"), cause: "configuration-refused",
+                detail: refused.lines.prefix(4).map { "nginx: \($0)" }.joined(separator: "\n"))
         }
         atTheEnd { nginx.stop() }
         note(say("nginx on ports \(ports.http) and \(ports.https)", "nginx 监听端口 \(ports.http) 和 \(ports.https)"))
