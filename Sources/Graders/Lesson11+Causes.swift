@@ -10,11 +10,13 @@ extension Cause {
     /// One attempt, and the error of it.
     static let gaveUpAtOnce = Cause("gave-up-at-once") { evidence in
         let timeline = evidence.timeline
+        // A refusal is what connect says, or what SO_ERROR says of one that was begun.
         let failed = timeline.calls.last {
             ($0.name == "connect" || $0.name == "socket") && $0.failed && $0.error != EINPROGRESS && $0.error != EINTR
+                || $0.pendingError ?? 0 != 0
         }
         guard let failed, timeline.sleeps.isEmpty || failed.perturbed else { return nil }
-        return "\(failed.callText) = -1 \(errorName(failed.error))"
+        return "\(failed.callText) \(errorName(failed.pendingError ?? failed.error))"
     }
 
     /// The name has several addresses, and the first was the only one that was tried, or tried again.

@@ -299,6 +299,10 @@ extension Trial {
         let policy = RetryPolicy(attempts: 8, firstWait: 20, longestWait: 150, connectTimeout: 5000, timeout: 60_000)
         let call = try beginRetry(nobody.address, policy)
         try expect(call, throws: ECONNREFUSED)
+        guard call.subject.timeline.count("connect") > 1 else {
+            throw Failure(
+                expected: say("8 attempts", "8 次尝试"), got: say("one", "一次"), cause: "gave-up-at-once")
+        }
         return (call.subject.timeline.sleeps.compactMap(\.sleepMilliseconds), policy)
     }
 }

@@ -78,20 +78,25 @@ let lesson11Send: [Check] = [
     },
     Check("send-one-deadline", suspects: [.blockedForEver, .deadlineBegunAnew]) { trial in
         let listener = try trial.listen(smallBuffers: true)
-        let message = trial.random.letters(8 << 20)
-        let (call, peer) = try trial.beginSend(message, to: listener, timeout: 1500)
-        // A peer that reads a little now and then: there is always room again before the time is over.
+        let message = trial.random.letters(16 << 20)
+        let (call, peer) = try trial.beginSend(message, to: listener, timeout: 2000)
+        // A peer that reads a little now and then, as much as it takes for one more send: there is always room again before the
+        // time is over.
         let deadline = Deadline()
         var outcome: PendingCall.Outcome?
         while outcome == nil && !deadline.hasPassed {
-            _ = try peer.receive(4096, until: Deadline(), expected: say("it sends", "它在发送"))
-            outcome = try call.outcomeSoFar(within: 0.005)
+            let sent = call.subject.timeline.sentCount
+            while outcome == nil && !deadline.hasPassed && call.subject.timeline.sentCount == sent {
+                _ = try peer.receive(65_536, until: Deadline(in: 0.05), expected: say("it sends", "它在发送"))
+                outcome = try call.outcomeSoFar(within: 0)
+            }
+            if outcome == nil { outcome = try call.outcomeSoFar(within: 0.1) }
         }
         if case .threw("SendError", "timedOut", _, _)? = outcome { return }
         throw Failure(
             expected: say(
-                "SendError.timedOut after 1500 ms, though some of it is taken",
-                "虽然一直有进展，1500 ms 后仍抛出 SendError.timedOut"),
+                "SendError.timedOut after 2000 ms, though some of it is taken",
+                "虽然一直有进展，2000 ms 后仍抛出 SendError.timedOut"),
             got: outcome?.text ?? say("it is still sending", "它还在发送"),
             cause: outcome == nil ? "deadline-begun-anew" : nil)
     },
