@@ -30,6 +30,8 @@ private final class Session: @unchecked Sendable {
     private var server: Int32 = -1
     private let speaking = NSLock()
     private var hasClosed = false
+    /// It says nothing more, and did not say close: nothing is said to it, either.
+    private var browserHasEnded = false
     private let done = DispatchSemaphore(value: 0)
 
     init(_ browser: Int32, _ rules: GatewayRules) { (self.browser, self.rules) = (browser, rules) }
@@ -118,6 +120,7 @@ private final class Session: @unchecked Sendable {
             }
             bytes = receive(browser)
         }
+        browserHasEnded = true
     }
 
     private func fromServer() {
@@ -134,7 +137,7 @@ private final class Session: @unchecked Sendable {
 
     private func say(close code: UInt16?) {
         speaking.withLock {
-            if hasClosed { return }
+            if hasClosed || browserHasEnded { return }
             hasClosed = true
             sendAll(
                 browser, webSocket.encodeFrame(.close, code.map { [UInt8($0 >> 8), UInt8($0 & 255)] } ?? [], true, nil))
