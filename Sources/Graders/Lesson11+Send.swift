@@ -90,7 +90,7 @@ let lesson11Send: [Check] = [
                 _ = try peer.receive(65_536, until: Deadline(in: 0.05), expected: say("it sends", "它在发送"))
                 outcome = try call.outcomeSoFar(within: 0)
             }
-            if outcome == nil { outcome = try call.outcomeSoFar(within: 0.1) }
+            if outcome == nil { outcome = try call.outcomeSoFar(within: 1) }
         }
         if case .threw("SendError", "timedOut", _, _)? = outcome { return }
         throw Failure(
