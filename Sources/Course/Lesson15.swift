@@ -71,9 +71,7 @@ public struct Lesson15: LessonContract {
         self.traceroute = traceroute
     }
 
-    public var entries: [Entry] { unixEntries + rawEntries }
-
-    private var unixEntries: [Entry] {
+    public var entries: [Entry] {
         [
             .unixServer("unix-echo-server") { path in
                 var ends: [Int32] = [-1, -1]
@@ -105,7 +103,7 @@ public struct Lesson15: LessonContract {
                 let peer = try peerCredentials(try a.descriptor(0))
                 return .list([.int(Int(peer.process)), .int(Int(peer.user)), .int(Int(peer.group))])
             },
-        ]
+        ] + rawEntries
     }
 
     private var rawEntries: [Entry] {

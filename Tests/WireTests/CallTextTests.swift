@@ -179,6 +179,7 @@ final class CallTextTests: XCTestCase {
             recvfrom(4, …, 2048) = 5 "hello"   来自 127.0.0.1:40000
             recvmsg(4, …, 9) = 5 "hello"   来自 127.0.0.1:40000
             read(4, …, 1) = 1 "\x00"   [实验环境制造]
+            writev(4, "hello", 5（3 段）) = 3
             select(不限时) = 1
             epoll_wait(7, 不限时) = 2
             """#)
