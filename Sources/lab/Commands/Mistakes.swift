@@ -150,7 +150,7 @@ private struct MistakesCommand {
         if json { return showJSON("lesson", total) }
         let good = total.caught == total.wrong && total.named == total.wrong && total.accepted == total.right
         invocation.console.print(
-            StyledText("\(total.lesson.padded(to: 14))", .strong)
+            StyledText("\(total.lesson.padded(to: 17))", .strong)
                 + StyledText(
                     say(
                         "\(total.caught)/\(total.wrong) caught, \(total.named) with the right cause, "
