@@ -23,7 +23,7 @@ private func html(_ nonce: String) -> String {
     </header>
     <ol id="log" role="log" tabindex="0" aria-live="polite"></ol>
     <form id="form" autocomplete="off">
-      <div><label for="name" data-text="name"></label><input id="name" maxlength="32" autofocus></div>
+      <div><label for="name" data-text="name"></label><input id="name" maxlength="32"></div>
       <div><label for="text" data-text="message"></label><input id="text" maxlength="1000" disabled></div>
       <button id="send"></button>
     </form>
@@ -161,6 +161,8 @@ private func html(_ nonce: String) -> String {
       speak();
     });
     $("name").value = asked.get("name") ?? "";
+    // Not by autofocus, which browsers come to later: somebody may press Enter as soon as the page says that it is open.
+    $("name").focus();
     speak();
     connect();
     </script>

@@ -107,13 +107,17 @@ extension Trial {
         let keptBefore = server.subject.timeline.kept
         var message: [UInt8] = []
         while message.count < 4 << 20 {
-            let part = random.letters(4096)
+            // In the end no more than a segment at a time: it comes whole, so nothing is left unread behind what was read.
+            let part = random.letters(message.count < 65_536 ? 4096 : 500)
             try client.send(part)
             message += part
             let count = message.count
             // All of it is received, and then sent; or nothing moves any more.
             let held = try server.subject.waitForTimeline { timeline -> Bool? in
-                guard timeline.received - before >= count else { return nil }
+                guard timeline.received - before >= count else {
+                    // It has room for a part only, and waits in the middle of that one's answer.
+                    return timeline.kept > keptBefore && now() > timeline.lastEvent + 1_000_000_000 ? true : nil
+                }
                 if timeline.kept <= keptBefore { return false }
                 return now() > timeline.lastEvent + 400_000_000 ? true : nil
             }
