@@ -20,6 +20,8 @@ struct SpawnActions {
 
     /// Starts `program`, found in PATH.
     func spawn(_ program: String, _ arguments: [String], group: Bool) throws(CommandError) -> pid_t {
+        // Who ignores SIGCHLD gets no exit code of any child (waitpid(2)), and to ignore it is handed down by exec.
+        signal(SIGCHLD, SIG_DFL)
         var fileActions = emptyFileActions
         posix_spawn_file_actions_init(&fileActions)
         defer { posix_spawn_file_actions_destroy(&fileActions) }
