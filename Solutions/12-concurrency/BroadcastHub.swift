@@ -39,7 +39,7 @@ private final class Outbox: @unchecked Sendable {
     private var messages: [[UInt8]] = []
     private var count = 0
     private var isOver = false
-    private var hasEnded = false
+    private var isDelivering = false
 
     init(_ connection: Int32) { self.connection = connection }
 
@@ -55,12 +55,13 @@ private final class Outbox: @unchecked Sendable {
 
     /// Runs on the member's own thread until it is over.
     func deliver() {
+        condition.withLock { isDelivering = true }
         while let batch = next() {
             guard sendAll(connection, batch) else { break }
         }
         condition.withLock {
             throwOut()
-            hasEnded = true
+            isDelivering = false
             condition.broadcast()
         }
     }
@@ -70,16 +71,17 @@ private final class Outbox: @unchecked Sendable {
             while messages.isEmpty && !isOver { condition.wait() }
             guard !isOver else { return nil }
             defer { (messages, count) = ([], 0) }
-            return Array(messages.joined())
+            return messages.flatMap { $0 }
         }
     }
 
-    /// When it returns, nobody here uses the connection any more.
+    /// When it returns, nobody here uses the connection any more. A thread that starts only now finds that it is over; one
+    /// that the system never started is not waited for.
     func end() {
         condition.withLock {
             throwOut()
             condition.broadcast()
-            while !hasEnded { condition.wait() }
+            while isDelivering { condition.wait() }
         }
     }
 

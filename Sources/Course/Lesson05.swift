@@ -117,7 +117,7 @@ private func decode(with decoder: any MessageDecoder, chunks: [[UInt8]]) -> Valu
 /// How much work a stream is: the number of messages in it, and the CPU time that the decoder took, in nanoseconds.
 private func cost(of decoder: any MessageDecoder, _ arguments: [Value]) throws -> Value {
     let (pattern, times, size) = (try arguments.bytes(1), try arguments.int(2), try arguments.int(3))
-    let chunks = cut(Array(repeatElement(pattern, count: times).joined()), size)
+    let chunks = cut(repeatElement(pattern, count: times).flatMap { $0 }, size)
     var decoder = decoder
     var count = 0
     let start = threadCPUTime()

@@ -210,7 +210,7 @@ func value(_ fields: [HTTPField]) -> Value {
 
 private func cost(of decoder: any RequestDecoder, _ arguments: [Value]) throws -> Value {
     let (pattern, times, size) = (try arguments.bytes(1), try arguments.int(2), try arguments.int(3))
-    let chunks = cut(Array(repeatElement(pattern, count: times).joined()), size)
+    let chunks = cut(repeatElement(pattern, count: times).flatMap { $0 }, size)
     var decoder = decoder
     var requests = 0
     var eventsLeft = 16 + 2 * pattern.count * times

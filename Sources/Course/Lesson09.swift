@@ -379,7 +379,7 @@ private func decode(with decoder: any WebSocketDecoder, chunks: [[UInt8]]) -> Va
 /// How much work a stream is: the number of events in it, and the CPU time that the decoder took, in nanoseconds.
 private func cost(of decoder: any WebSocketDecoder, _ arguments: [Value]) throws -> Value {
     let (beginning, pattern, times) = (try arguments.bytes(2), try arguments.bytes(3), try arguments.int(4))
-    let chunks = cut(beginning + Array(repeatElement(pattern, count: times).joined()), try arguments.int(5))
+    let chunks = cut(beginning + repeatElement(pattern, count: times).flatMap { $0 }, try arguments.int(5))
     var decoder = decoder
     var count = 0
     let start = threadCPUTime()

@@ -18,11 +18,25 @@ public struct SeededGenerator: RandomNumberGenerator, Sendable {
 
     /// Lower-case letters, which a server must turn into upper case.
     public mutating func letters(_ count: Int) -> [UInt8] {
-        (0..<count).map { _ in UInt8.random(in: UInt8(ascii: "a")...UInt8(ascii: "z"), using: &self) }
+        // Megabytes of them are asked for, and this is built without optimisation: plain steps, no generic ones.
+        [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+            while initialized < count {
+                buffer[initialized] = UInt8(ascii: "a") + UInt8(truncatingIfNeeded: next() % 26)
+                initialized += 1
+            }
+        }
     }
 }
 
 /// What an upper-case server answers: a…z become A…Z, every other byte stays.
 public func uppercased(_ bytes: [UInt8]) -> [UInt8] {
-    bytes.map { (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0) ? $0 - 32 : $0 }
+    var bytes = bytes
+    bytes.withUnsafeMutableBufferPointer { buffer in
+        var index = 0
+        while index < buffer.count {
+            if buffer[index] >= UInt8(ascii: "a") && buffer[index] <= UInt8(ascii: "z") { buffer[index] -= 32 }
+            index += 1
+        }
+    }
+    return bytes
 }

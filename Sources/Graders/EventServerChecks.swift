@@ -127,6 +127,11 @@ extension Trial {
 extension Timeline {
     var received: Int { calls.reduce(0) { $0 + ($1.isReceive ? Int(max(0, $1.result)) : 0) } }
 
+    /// When bytes were last received or sent (ns); whoever looks in on itself every now and then moves nothing.
+    var lastTransfer: UInt64 {
+        calls.last { $0.result > 0 && ($0.isReceive || $0.isSend) }?.returned ?? start
+    }
+
     /// Bytes that were received and not sent on.
     var kept: Int {
         calls.reduce(0) { $0 + ($1.result > 0 ? ($1.isReceive ? 1 : $1.isSend ? -1 : 0) * Int($1.result) : 0) }

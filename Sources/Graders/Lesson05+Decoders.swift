@@ -146,7 +146,7 @@ extension Trial {
         // The first chunk after which it went wrong, and what was waiting by then.
         let rounds = 0..<max(answer.messages.count, right.messages.count)
         let round = rounds.first { answer.outcome(of: $0) != right.outcome(of: $0) } ?? 0
-        let before = framing.bytes(in: Array(right.messages[..<round].joined()))
+        let before = framing.bytes(in: right.messages[..<round].flatMap { $0 })
         let waiting = Array(chunks[..<round].joined().dropFirst(before))
         let (expected, got) = (right.outcome(of: round), answer.outcome(of: round))
         var difference: [String] = []
@@ -174,7 +174,7 @@ extension Trial {
     ) throws -> Decoding {
         let lengths = Value.list(chunks.map { .int($0.count) })
         let value = try begin(
-            framing.entry, [.int(limit), .bytes(Array(chunks.joined())), lengths], in: process
+            framing.entry, [.int(limit), .bytes(chunks.flatMap { $0 }), lengths], in: process
         ).value(within: seconds)
         guard let decoding = Decoding(value) else { throw LabError("\(framing.entry) answered \(value.text)") }
         return decoding

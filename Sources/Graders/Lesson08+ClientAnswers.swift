@@ -108,7 +108,7 @@ let lesson08ClientAnswers: [Check] = [
         let endless = try trial.fetch([Asked(url: listener.url())], at: listener)
         let (again, _) = try endless.acceptRequest()
         let hint = Array("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n".utf8)
-        let sent = try again.floods(Array(repeatElement(hint, count: 1000).joined()), atMost: 16 << 20)
+        let sent = try again.floods(repeatElement(hint, count: 1000).flatMap { $0 }, atMost: 16 << 20)
         guard sent < 16 << 20 else {
             throw Failure(
                 expected: say("the client ends a connection that never comes to its answer", "客户端结束一个永远不给出最终回答的连接"),
@@ -221,7 +221,7 @@ let lesson08ClientAnswers: [Check] = [
             let fetching = try trial.fetch([Asked(url: listener.url())], options, at: listener)
             let (connection, _) = try fetching.acceptRequest()
             try connection.answer(start)
-            let pieces = Array(repeatElement(Array(piece.utf8), count: 1000).joined())
+            let pieces = repeatElement(Array(piece.utf8), count: 1000).flatMap { $0 }
             let sent = try connection.floods(pieces, atMost: flood)
             guard sent < flood else {
                 throw Failure(

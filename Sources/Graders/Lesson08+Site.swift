@@ -113,7 +113,7 @@ extension Trial {
     private func makeLarge(_ path: String) throws {
         let descriptor = try check("open", open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600))
         defer { close(descriptor) }
-        let piece = Array(repeatElement(pattern, count: 10).joined())
+        let piece = repeatElement(pattern, count: 10).flatMap { $0 }
         var written = 0
         while written < largeSize {
             let count = min(piece.count, largeSize - written)

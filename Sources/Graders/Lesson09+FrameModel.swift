@@ -11,7 +11,7 @@ struct FrameDecoding: Equatable {
     var error: String?
 
     /// The same, whenever it came.
-    var flat: FrameDecoding { FrameDecoding(events: [Array(events.joined())], error: error) }
+    var flat: FrameDecoding { FrameDecoding(events: [events.flatMap { $0 }], error: error) }
 }
 
 /// Named as in `causes` of lesson.json.
@@ -184,7 +184,7 @@ struct FrameModel {
 
     private func unmasked(_ frame: Frame, _ payload: [UInt8]) -> [UInt8] {
         guard let mask = frame.mask, mistake != .maskNotApplied else { return payload }
-        guard mistake == .maskRestarts else { return payload.enumerated().map { $1 ^ mask[$0 % 4] } }
+        guard mistake == .maskRestarts else { return masked(payload, with: mask) }
         let start = position + frame.size
         return payload.enumerated().map { index, byte in
             let cut = cuts.last { $0 <= start + index } ?? 0

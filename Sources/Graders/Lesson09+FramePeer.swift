@@ -67,7 +67,7 @@ final class FramePeer {
             bytes += withUnsafeBytes(of: UInt64(payload.count).bigEndian, Array.init)
         }
         guard let key else { return bytes + payload }
-        return bytes + key + payload.enumerated().map { $1 ^ key[$0 & 3] }
+        return bytes + key + masked(payload, with: key)
     }
 
     func send(_ opcode: Opcode, _ payload: [UInt8] = [], isFinal: Bool = true, mask: [UInt8]?? = nil) throws {

@@ -16,7 +16,22 @@ func wireFrame(
     var bytes = [(isFinal ? 0x80 : 0) | reserved | opcode, (mask == nil ? 0 : 0x80) | short]
     bytes += bigEndianBytes(UInt64(payload.count)).suffix(form)
     guard let mask else { return bytes + payload }
-    return bytes + mask + payload.enumerated().map { $1 ^ mask[$0 % 4] }
+    return bytes + mask + masked(payload, with: mask)
+}
+
+/// RFC 6455, section 5.3. Plain steps, for megabytes without optimisation.
+func masked(_ payload: [UInt8], with key: [UInt8]) -> [UInt8] {
+    var payload = payload
+    payload.withUnsafeMutableBufferPointer { bytes in
+        key.withUnsafeBufferPointer { key in
+            var index = 0
+            while index < bytes.count {
+                bytes[index] ^= key[index & 3]
+                index += 1
+            }
+        }
+    }
+    return payload
 }
 
 extension SeededGenerator {

@@ -116,16 +116,16 @@ extension Trial {
             let held = try server.subject.waitForTimeline { timeline -> Bool? in
                 guard timeline.received - before >= count else {
                     // It has room for a part only, and waits in the middle of that one's answer.
-                    return timeline.kept > keptBefore && now() > timeline.lastEvent + 1_000_000_000 ? true : nil
+                    return timeline.kept > keptBefore && now() > timeline.lastTransfer + 1_000_000_000 ? true : nil
                 }
                 if timeline.kept <= keptBefore { return false }
-                return now() > timeline.lastEvent + 400_000_000 ? true : nil
+                return now() > timeline.lastTransfer + 400_000_000 ? true : nil
             }
             switch held {
             case true?: return message
             case false?: continue
             case nil:
-                // It looks in on itself all the time, or leaves a part of what came unread: where it stands is not known.
+                // Something still moves, little by little: where it stands is not known.
                 throw Unavailable(
                     say(
                         "after \(count) bytes it is not seen to stand still in the middle of an answer",

@@ -54,7 +54,7 @@ let connectionPoolChecks: [Check] = [
                 )
             }
             for (request, outcome) in zip(requests, outcomes) {
-                let expected = Array(repeatElement(Array(request.reversed()), count: times).joined())
+                let expected = repeatElement(Array(request.reversed()), count: times).flatMap { $0 }
                 try pool.expect(outcome.answer, toBe: expected)
             }
             try pool.expectAtMost(4, counts)

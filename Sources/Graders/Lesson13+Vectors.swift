@@ -72,7 +72,7 @@ extension Trial {
         let call = try begin(
             "write-vectors", [listener.socketArgument, .list(pieces.map(Value.bytes))], plan: plan)
         let peer = try listener.accept(from: call)
-        let bytes = Array(pieces.joined())
+        let bytes = pieces.flatMap { $0 }
         let sizes = pieces.isEmpty ? say("no pieces", "没有任何段") : say("\(pieces.count) pieces", "\(pieces.count) 段")
         do { try peer.expect(bytes) } catch var failure as Failure {
             if bytes.isEmpty { failure.expected = sizes }

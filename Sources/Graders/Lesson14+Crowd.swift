@@ -1,5 +1,6 @@
 // Lesson 14: members that do not read, and a thousand that do.
 import Course
+import Foundation
 import GraderKit
 import Sockets
 import Wire
@@ -109,7 +110,24 @@ private final class ChatCrowd {
         let stream: StreamPeer
         var buffer: [UInt8] = []
         var frames = 0
-        var chats: [[UInt8]] = []
+        var chats: [Data] = []
+    }
+
+    /// What a speaker of the crowd has said: its number, the round, and filling.
+    private struct Said {
+        /// The message's id; 0 if it is none.
+        var id = 0
+        var words = ""
+        var speaker: Int?
+        var round: Int?
+
+        init(_ frame: Data) {
+            guard case .chatMessage(let line)? = readMessage(Array(frame)) else { return }
+            id = line.id
+            let parts = line.content.split(separator: " ")
+            guard parts.count == 3 else { return }
+            (words, speaker, round) = ("\(parts[0]) \(parts[1])", Int(parts[0]), Int(parts[1]))
+        }
     }
 
     private let server: Server
@@ -143,28 +161,29 @@ private final class ChatCrowd {
             members.allSatisfy { $0.chats.count >= count }
         }
         // The same bytes are read once only.
-        var known: [[UInt8]: ChatLine] = [:]
+        var known: [Data: Said] = [:]
         var order: [String] = []
         for member in members {
             var next = [Int](repeating: 0, count: speakers)
             var own: [String] = []
             for (index, frame) in member.chats.enumerated() {
-                let expected = say(
-                    "chat_message \(index + 1) on \(member.stream.name)",
-                    "\(member.stream.name)收到 chat_message \(index + 1)")
-                if known[frame] == nil, case .chatMessage(let line)? = readMessage(frame) { known[frame] = line }
-                guard let line = known[frame], line.id == index + 1 else {
-                    let id = known[frame]?.id ?? 0
-                    throw Failure(
-                        expected: expected, got: Heard(frame).text,
-                        cause: id == 0 ? nil : id <= index ? "chat-message-doubled" : "chat-message-lost")
+                var expected: String {
+                    say(
+                        "chat_message \(index + 1) on \(member.stream.name)",
+                        "\(member.stream.name)收到 chat_message \(index + 1)")
                 }
-                let words = line.content.split(separator: " ")
-                guard words.count == 3, let speaker = Int(words[0]), next.indices.contains(speaker),
-                    Int(words[1]) == next[speaker]
-                else { throw Failure(expected: expected, got: Heard(frame).text, cause: "chat-out-of-order") }
+                let said = known[frame] ?? Said(frame)
+                known[frame] = said
+                guard said.id == index + 1 else {
+                    throw Failure(
+                        expected: expected, got: Heard(Array(frame)).text,
+                        cause: said.id == 0 ? nil : said.id <= index ? "chat-message-doubled" : "chat-message-lost")
+                }
+                guard let speaker = said.speaker, next.indices.contains(speaker), said.round == next[speaker] else {
+                    throw Failure(expected: expected, got: Heard(Array(frame)).text, cause: "chat-out-of-order")
+                }
                 next[speaker] += 1
-                own.append("\(words[0]) \(words[1])")
+                own.append(said.words)
             }
             if order.isEmpty { order = own }
             guard own == order else {
@@ -226,7 +245,7 @@ private final class ChatCrowd {
             let isChat = buffer.withUnsafeBytes {
                 isChatMessage(UnsafeRawBufferPointer(rebasing: $0[start + 4..<start + 4 + length]))
             }
-            if isChat { members[index].chats.append(Array(buffer[start + 4..<start + 4 + length])) }
+            if isChat { members[index].chats.append(Data(buffer[start + 4..<start + 4 + length])) }
             start += 4 + length
         }
         members[index].buffer.removeFirst(start)

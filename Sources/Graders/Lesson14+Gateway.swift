@@ -156,7 +156,7 @@ private let gatewayOwnChecks: [Check] = [
         let before = play.service.subject.peakMemory
         // As much as goes in: the gateway stops to read what the slow browser does not take.
         let frame = framed([UInt8](repeating: UInt8(ascii: "x"), count: 60_000))
-        let flood = Array(repeatElement(frame, count: 600).joined())
+        let flood = repeatElement(frame, count: 600).flatMap { $0 }
         let sent = try slowServer.stream.sendUntilStuck(flood) { $0.kept > 16 << 20 }
         let grown = (play.service.subject.peakMemory - before) >> 20
         guard sent < flood.count, grown < 16 else {

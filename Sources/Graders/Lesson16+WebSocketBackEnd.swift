@@ -93,7 +93,7 @@ private let webSocketChecks: [Check] = [
         let deaf = WebSocketPeer(try server.connect(smallBuffers: true), trial)
         try deaf.shakeHands()
         let message = deaf.frame(binaryOpcode, trial.random.bytes(60_000))
-        _ = try deaf.stream.sendUntilStuck(Array(repeatElement(message, count: 20).joined()))
+        _ = try deaf.stream.sendUntilStuck(repeatElement(message, count: 20).flatMap { $0 })
         server.subject.signal(SIGTERM)
         try trial.expectReturn(server, within: 3 * Deadline.patience, cause: "held-up-by-a-client")
         for stream in [mute.stream, half, deaf.stream] { stream.close() }

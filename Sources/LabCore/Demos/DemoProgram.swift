@@ -148,7 +148,7 @@ public struct DemoProgram: LessonContract {
                 var answers: [Value] = []
                 var decoder = sockets.decoder ?? lesson05.makeFrameDecoder(1 << 20)
                 for group in DemoProgram.grouped(frames) {
-                    try lesson04.sendAll(sockets.connection, Array(group.joined()))
+                    try lesson04.sendAll(sockets.connection, group.flatMap { $0 })
                     let wanted = answers.count + group.count
                     while answers.count < wanted {
                         while answers.count < wanted, let answer = try decoder.next() { answers.append(.bytes(answer)) }

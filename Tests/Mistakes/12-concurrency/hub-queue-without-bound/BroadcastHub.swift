@@ -60,7 +60,7 @@ private final class Outbox: @unchecked Sendable {
             while messages.isEmpty && !isOver { condition.wait() }
             guard !isOver else { return nil }
             defer { (messages, count) = ([], 0) }
-            return Array(messages.joined())
+            return messages.flatMap { $0 }
         }
     }
 
