@@ -65,7 +65,7 @@ public final class StreamPeer {
     }
 
     /// Before each send. A busy machine may have kept us from it for longer than a server has patience.
-    private func endSilence() {
+    public func endSilence() {
         trial.noteSilence(Double(now() - silentSince) / 1e9)
         silentSince = now()
     }
