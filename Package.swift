@@ -80,7 +80,7 @@ let package = Package(
         .executableTarget(
             name: "BenchServer",
             dependencies: ["CAnnounce", "Course", "Sockets"]
-                + ["03", "04", "06", "07", "08", "09", "12"].map { .init(stringLiteral: "Solution" + $0) }),
+                + ["03", "04", "06", "07", "08", "09", "12", "14"].map { .init(stringLiteral: "Solution" + $0) }),
         .executableTarget(name: "Yardstick"),
         .executableTarget(name: "BenchLoad"),
 

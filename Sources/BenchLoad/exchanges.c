@@ -76,6 +76,7 @@ void exchanges_make(struct exchange exchanges[exchange_count], const struct plan
         case protocol_udp: case protocol_tcp: exchanges[index] = uppercase_exchange(count); break;
         case protocol_websocket: exchanges[index] = websocket_exchange(count); break;
         case protocol_http: exchanges[index] = http_exchange(count); break;
+        case protocol_chat: break; /* what is said changes each time: chat_next */
         }
     }
 }

@@ -1,5 +1,5 @@
 /* The load of `lab bench`: one thread that keeps one request under way on each of its connections, looks at every byte of
-   every answer, and counts. It starts the server as its child on the same CPU, so that nobody waits for another core to
+   every answer (in the chat room, at every message of every member), and counts. It starts the server as its child on the same CPU, so that nobody waits for another core to
    wake up, and ends it. */
 #ifndef LOAD_H
 #define LOAD_H
@@ -18,7 +18,7 @@ struct exchange {
     size_t answer_count;
 };
 
-enum protocol { protocol_udp, protocol_tcp, protocol_websocket, protocol_http };
+enum protocol { protocol_udp, protocol_tcp, protocol_websocket, protocol_http, protocol_chat };
 
 struct plan {
     enum protocol protocol;
@@ -47,9 +47,40 @@ double server_cpu(const struct server *server);
 long server_memory(const struct server *server);
 void server_stop(const struct server *server);
 
+/* Seconds of CPU that this process has used. */
+double own_cpu(void);
+/* Seconds for which that CPU had nothing to do; -1 if nobody knows. */
+double idle(int cpu);
+/* Stays on one CPU, and returns which. -1: the last that we may use, since interrupts go to the first ones, mostly. */
+int chosen_cpu(int wanted);
+/* Both sides need a descriptor for each connection. */
+void raise_limit(int connections);
+
 /* Different requests, so that an answer to another one is seen. */
 enum { exchange_count = 251 };
 void exchanges_make(struct exchange exchanges[exchange_count], const struct plan *plan);
+
+/* What a member of the chat room has still to make of the bytes that came. */
+struct chat_member {
+    uint8_t *input;
+    size_t count;
+    /* Of the last message that it was sent; 0 before the first. */
+    uint64_t last_id;
+    /* How many messages of each member it has got. */
+    uint32_t *heard;
+    /* How many it has said. */
+    uint32_t said;
+};
+
+/* On a blocking socket: returns when it is a member. */
+void chat_login(struct chat_member *member, int number, int descriptor, const struct plan *plan);
+/* The frame of the next thing that it says. */
+size_t chat_next(struct chat_member *member, int number, uint8_t *frame, const struct plan *plan);
+enum { chat_frame_room = 256 };
+/* Takes what came. Each message is looked at: it is the next one of the room, and the next one of who said it. Returns how
+   many messages there were; `is_back` becomes true if one was the member's own. */
+int chat_take(
+    struct chat_member *member, int number, const uint8_t *start, size_t count, const struct plan *plan, bool *is_back);
 
 /* Log-linear: 32 steps between a power of two and the next, so a value is off by 3 % at most. */
 struct histogram { uint64_t counts[64 * 32]; uint64_t total; };

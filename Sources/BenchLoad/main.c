@@ -1,4 +1,4 @@
-/* `BenchLoad udp|tcp|websocket|http [options] -- SERVER ARGUMENT...`: starts the server, drives it, prints one line of
+/* `BenchLoad udp|tcp|websocket|http|chat [options] -- SERVER ARGUMENT...`: starts the server, drives it, prints one line of
    JSON. Ends with 1 if a byte is wrong, too many or missing, and says which.
 
      --connections N   how many at once (64)
@@ -6,6 +6,7 @@
      --varied          messages of 1 to N bytes
      --seconds S       how long is counted (0.5)
      --messages N      instead: how many messages each connection sends, and then its end
+                       In the chat room a message counts once for each member that gets it.
      --cpu N           where server and load run
      --nginx FOLDER    SERVER is nginx, and this is what it serves */
 #ifdef __linux__
@@ -16,14 +17,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -36,6 +35,8 @@ struct connection {
     uint32_t interest;
     /* Which exchange is under way, and how much of it is done. */
     int exchange;
+    const uint8_t *request;
+    size_t request_count;
     size_t sent;
     size_t received;
     uint64_t began;
@@ -45,6 +46,8 @@ struct connection {
     char head[1024];
     size_t head_count;
     bool has_head;
+    struct chat_member member;
+    uint8_t said[chat_frame_room];
 };
 
 static struct plan plan = {.connections = 64, .size = 64, .seconds = 0.5};
@@ -55,7 +58,7 @@ static int poller;
 /* Connections that are open, that have had their first answer, and that are over. */
 static int opened, answered, over;
 static uint64_t under_way;
-static uint64_t counted;
+static uint64_t counted, delivered;
 static struct histogram histogram;
 static bool is_counting, is_ending;
 
@@ -82,11 +85,12 @@ static void watch(int operation, struct connection *connection, uint32_t interes
     connection->interest = interest;
 }
 
+static int number_of(const struct connection *connection) { return (int)(connection - connections); }
+
 static void send_rest(struct connection *connection) {
-    struct exchange *exchange = &exchanges[connection->exchange];
-    while (connection->sent < exchange->request_count) {
+    while (connection->sent < connection->request_count) {
         ssize_t count = send(
-            connection->descriptor, exchange->request + connection->sent, exchange->request_count - connection->sent,
+            connection->descriptor, connection->request + connection->sent, connection->request_count - connection->sent,
             MSG_NOSIGNAL);
         if (count < 0 && errno == EINTR) continue;
         if (count < 0 && errno == EAGAIN) break;
@@ -94,11 +98,17 @@ static void send_rest(struct connection *connection) {
         connection->sent += (size_t)count;
     }
     watch(
-        EPOLL_CTL_MOD, connection, EPOLLIN | (connection->sent < exchange->request_count ? EPOLLOUT : 0));
+        EPOLL_CTL_MOD, connection, EPOLLIN | (connection->sent < connection->request_count ? EPOLLOUT : 0));
 }
 
 static void begin(struct connection *connection, uint64_t time) {
     connection->exchange = (connection->exchange + 1) % exchange_count;
+    connection->request = exchanges[connection->exchange].request;
+    connection->request_count = exchanges[connection->exchange].request_count;
+    if (plan.protocol == protocol_chat) {
+        connection->request = connection->said;
+        connection->request_count = chat_next(&connection->member, number_of(connection), connection->said, &plan);
+    }
     connection->sent = connection->received = 0;
     connection->head_count = 0;
     connection->has_head = plan.protocol != protocol_http;
@@ -139,7 +149,8 @@ static void open_connection(struct connection *connection) {
     struct timeval limit = {.tv_sec = patience / 1000};
     setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     if (plan.protocol == protocol_websocket) shake_hands(descriptor);
-    *connection = (struct connection){.descriptor = descriptor, .exchange = (int)(connection - connections) * 7 % exchange_count};
+    *connection = (struct connection){.descriptor = descriptor, .exchange = number_of(connection) * 7 % exchange_count};
+    if (plan.protocol == protocol_chat) chat_login(&connection->member, number_of(connection), descriptor, &plan);
     /* SO_RCVTIMEO counts for blocking calls only, and from here on there are none. */
     int flags = fcntl(descriptor, F_GETFL);
     if (fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) < 0) fail("fcntl: %s", strerror(errno));
@@ -153,7 +164,7 @@ static void finish(struct connection *connection) {
     under_way--;
     if (connection->finished++ == 0) answered++;
     if (is_counting) {
-        counted++;
+        if (plan.protocol != protocol_chat) counted++;
         histogram_add(&histogram, time - connection->began);
     }
     if (plan.seconds > 0 ? !is_ending : connection->finished < plan.messages) {
@@ -215,6 +226,15 @@ static void take(struct connection *connection, const uint8_t *start, size_t cou
     }
 }
 
+/* A message of its own has come back, perhaps, and others' as well. */
+static void take_chat(struct connection *connection, const uint8_t *start, size_t count) {
+    bool is_back = false;
+    int messages = chat_take(&connection->member, number_of(connection), start, count, &plan, &is_back);
+    delivered += (uint64_t)messages;
+    if (is_counting) counted += (uint64_t)messages;
+    if (is_back) finish(connection);
+}
+
 static void receive(struct connection *connection) {
     static uint8_t buffer[65536];
     ssize_t count = recv(connection->descriptor, buffer, sizeof buffer, 0);
@@ -226,6 +246,8 @@ static void receive(struct connection *connection) {
             fail("a datagram of %zd bytes is not the answer to the one of %zu", count, exchange->request_count);
         }
         finish(connection);
+    } else if (count > 0 && plan.protocol == protocol_chat) {
+        take_chat(connection, buffer, (size_t)count);
     } else if (count > 0) {
         take(connection, buffer, (size_t)count);
     } else {
@@ -249,29 +271,6 @@ static void round_of_events(void) {
         if (events[index].events & EPOLLOUT) send_rest(connection);
         if (events[index].events & ~(uint32_t)EPOLLOUT) receive(connection);
     }
-}
-
-static double own_cpu(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
-
-/* Seconds for which the CPU had nothing to do; -1 if nobody knows. */
-static double idle(int cpu) {
-    char line[512];
-    double user, nice, system, idle, waiting, seconds = -1;
-    FILE *file = fopen("/proc/stat", "r");
-    if (!file) return -1;
-    while (fgets(line, sizeof line, file)) {
-        int number;
-        if (sscanf(line, "cpu%d %lf %lf %lf %lf %lf", &number, &user, &nice, &system, &idle, &waiting) == 6
-            && number == cpu && line[3] != ' ') {
-            seconds = (idle + waiting) / (double)sysconf(_SC_CLK_TCK);
-        }
-    }
-    fclose(file);
-    return seconds;
 }
 
 static void run(int cpu) {
@@ -301,8 +300,10 @@ static void run(int cpu) {
     double idle_after = idle(cpu);
     is_ending = true;
     while (over < plan.connections) round_of_events();
-    uint64_t messages = 0;
-    for (int index = 0; index < plan.connections; index++) messages += (uint64_t)connections[index].finished;
+    uint64_t messages = delivered;
+    for (int index = 0; index < plan.connections && plan.protocol != protocol_chat; index++) {
+        messages += (uint64_t)connections[index].finished;
+    }
     double idled = idle_before < 0 || idle_after < 0 ? 0 : idle_after - idle_before;
     double others = (seconds - load_used - server_used - idled) / seconds;
     printf(
@@ -312,31 +313,6 @@ static void run(int cpu) {
         (unsigned long long)histogram_percentile(&histogram, 0.5),
         (unsigned long long)histogram_percentile(&histogram, 0.99), load_used, server_used, others < 0 ? 0 : others,
         server_memory(&server));
-}
-
-/* The last CPU that we may use: interrupts go to the first ones, mostly. */
-static int chosen_cpu(int wanted) {
-    cpu_set_t allowed, one;
-    if (sched_getaffinity(0, sizeof allowed, &allowed) < 0) fail("sched_getaffinity: %s", strerror(errno));
-    int cpu = wanted;
-    for (int number = 0; wanted < 0 && number < CPU_SETSIZE; number++) if (CPU_ISSET(number, &allowed)) cpu = number;
-    CPU_ZERO(&one);
-    CPU_SET(cpu, &one);
-    if (sched_setaffinity(0, sizeof one, &one) < 0) fail("sched_setaffinity: CPU %d: %s", cpu, strerror(errno));
-    return cpu;
-}
-
-/* Both sides need a descriptor for each connection. */
-static void raise_limit(void) {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) fail("getrlimit: %s", strerror(errno));
-    limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) < 0) fail("setrlimit: %s", strerror(errno));
-    if (limit.rlim_max < (rlim_t)plan.connections + 64) {
-        fail(
-            "%d connections need as many descriptors, and a process may have %llu here (ulimit -Hn)", plan.connections,
-            (unsigned long long)limit.rlim_max);
-    }
 }
 
 /* Whatever hangs: nobody waits for it longer than this. The kernel ends the server with us. */
@@ -355,11 +331,11 @@ static _Noreturn void wrong(const char *what) {
 }
 
 int main(int count, char **arguments) {
-    static const char *names[] = {"udp", "tcp", "websocket", "http"};
+    static const char *names[] = {"udp", "tcp", "websocket", "http", "chat"};
     int cpu = -1, index = 2;
     if (count < 2) wrong("no protocol");
     for (plan.protocol = protocol_udp; strcmp(arguments[1], names[plan.protocol]) != 0; plan.protocol++) {
-        if (plan.protocol == protocol_http) wrong(arguments[1]);
+        if (plan.protocol == protocol_chat) wrong(arguments[1]);
     }
     for (; index < count && strcmp(arguments[index], "--") != 0; index++) {
         char *option = arguments[index];
@@ -384,7 +360,7 @@ int main(int count, char **arguments) {
     plan.server = &arguments[index + 1];
     signal(SIGALRM, give_up);
     alarm(most_seconds);
-    raise_limit();
+    raise_limit(plan.connections);
     cpu = chosen_cpu(cpu);
     exchanges_make(exchanges, &plan);
     connections = calloc((size_t)plan.connections, sizeof *connections);

@@ -1,4 +1,4 @@
-// `BenchServer udp|tcp|select|epoll|pool|async|websocket`, `BenchServer http FOLDER`: a reference server for `lab bench`,
+// `BenchServer udp|tcp|select|epoll|pool|async|websocket|chat`, `BenchServer http FOLDER`: a reference server for `lab bench`,
 // alone in a process: without the tap, without a grader, on a free port of 127.0.0.1, which it prints.
 import CAnnounce
 import Course
@@ -9,6 +9,7 @@ import Solution07
 import Solution08
 import Solution09
 import Solution12
+import Solution14
 import Sockets
 
 /// Runs until it is killed, or throws.
@@ -31,7 +32,8 @@ func serve(_ name: String, folder: String?) throws {
         while true { pause() }
     case ("http", let folder?): try Solution08.reference.fileServer(host, port, folder)
     case ("websocket", nil): try Solution09.reference.echoServer(host, port)
-    default: end("usage: BenchServer udp|tcp|select|epoll|pool|async|websocket, or BenchServer http FOLDER", code: 2)
+    case ("chat", nil): try Solution14.reference.chatServer(host, port, RoomRules())
+    default: end("usage: BenchServer udp|tcp|select|epoll|pool|async|websocket|chat|http FOLDER", code: 2)
     }
 }
 

@@ -1,4 +1,4 @@
-/* `Yardstick udp|epoll|http|websocket`: prints 127.0.0.1:PORT when it can be reached, and serves until it is killed. */
+/* `Yardstick udp|epoll|http|websocket|chat`: prints 127.0.0.1:PORT when it can be reached, and serves until it is killed. */
 #define _GNU_SOURCE
 #include "yardstick.h"
 
@@ -37,7 +37,8 @@ int main(int count, char **arguments) {
     if (strcmp(name, "epoll") == 0) serve_streams(answer_uppercase);
     if (strcmp(name, "http") == 0) serve_streams(answer_http);
     if (strcmp(name, "websocket") == 0) serve_streams(answer_websocket);
-    fprintf(stderr, "usage: Yardstick udp|epoll|http|websocket\n");
+    if (strcmp(name, "chat") == 0) serve_streams(answer_chat);
+    fprintf(stderr, "usage: Yardstick udp|epoll|http|websocket|chat\n");
     return 2;
 #else
     (void)count;

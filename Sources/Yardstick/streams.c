@@ -15,6 +15,8 @@ enum { most_pending = 65536 };
 static struct client *clients;
 static int client_room;
 static int poller;
+/* The descriptors of clients to which something is to be sent when this round of events is over. */
+static struct bytes due;
 
 static struct client *client_of(int descriptor) {
     if (descriptor >= client_room) {
@@ -33,6 +35,15 @@ static void watch(int operation, int descriptor, uint32_t events) {
     if (epoll_ctl(poller, operation, descriptor, &event) < 0) fail("epoll_ctl");
 }
 
+static int descriptor_of(const struct client *client) { return (int)(client - clients); }
+
+struct client *first_client(void) { return clients ? next_client(clients - 1) : NULL; }
+
+struct client *next_client(struct client *client) {
+    while (++client < clients + client_room) if (client->is_open) return client;
+    return NULL;
+}
+
 /* Returns how many of the bytes the kernel took. */
 static size_t send_some(int descriptor, struct client *client, const uint8_t *start, size_t count) {
     for (;;) {
@@ -42,6 +53,19 @@ static size_t send_some(int descriptor, struct client *client, const uint8_t *st
         if (errno != EAGAIN) client->is_broken = true;
         return 0;
     }
+}
+
+void send_to(struct client *client, const uint8_t *start, size_t count) {
+    bytes_append(&client->pending, start, count);
+    if (client->is_due) return;
+    client->is_due = true;
+    int descriptor = descriptor_of(client);
+    bytes_append(&due, &descriptor, sizeof descriptor);
+}
+
+void drop(struct client *client) {
+    client->is_broken = true;
+    shutdown(descriptor_of(client), SHUT_RDWR);
 }
 
 static void receive(int descriptor, struct client *client, handler *answer) {
@@ -64,18 +88,13 @@ static void receive(int descriptor, struct client *client, handler *answer) {
     bytes_append(&client->pending, answers.start + sent, answers.count - sent);
 }
 
-static void handle(int descriptor, uint32_t events, handler *answer) {
-    struct client *client = client_of(descriptor);
-    if (client->pending.count && events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) {
-        bytes_remove_first(
-            &client->pending, send_some(descriptor, client, client->pending.start, client->pending.count));
-    }
-    if (client->interest & EPOLLIN && events & (EPOLLIN | EPOLLERR | EPOLLHUP)) receive(descriptor, client, answer);
-
+/* After whatever happened to it: closed if it is over, else waited for what it needs. */
+static void settle(int descriptor, struct client *client) {
     bool reads = !client->has_ended && !client->is_over && client->pending.count < most_pending;
     if (client->is_broken || (!client->pending.count && (client->has_ended || client->is_over))) {
         bytes_free(&client->input);
         bytes_free(&client->pending);
+        client->is_open = false;
         close(descriptor);
         return;
     }
@@ -84,6 +103,29 @@ static void handle(int descriptor, uint32_t events, handler *answer) {
         client->interest = interest;
         watch(EPOLL_CTL_MOD, descriptor, interest);
     }
+}
+
+static void handle(int descriptor, uint32_t events, handler *answer) {
+    struct client *client = client_of(descriptor);
+    if (client->pending.count && events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) {
+        bytes_remove_first(
+            &client->pending, send_some(descriptor, client, client->pending.start, client->pending.count));
+    }
+    if (client->interest & EPOLLIN && events & (EPOLLIN | EPOLLERR | EPOLLHUP)) receive(descriptor, client, answer);
+    if (!client->is_due) settle(descriptor, client);
+}
+
+/* One send for all that has come together for a client. */
+static void send_due(void) {
+    for (size_t index = 0; index < due.count / sizeof(int); index++) {
+        int descriptor = ((int *)due.start)[index];
+        struct client *client = client_of(descriptor);
+        client->is_due = false;
+        bytes_remove_first(
+            &client->pending, send_some(descriptor, client, client->pending.start, client->pending.count));
+        settle(descriptor, client);
+    }
+    due.count = 0;
 }
 
 /* False if there is no room for another client now. */
@@ -98,7 +140,7 @@ static bool accept_clients(int listener) {
             default: fail("accept4");
             }
         }
-        *client_of(descriptor) = (struct client){.interest = EPOLLIN};
+        *client_of(descriptor) = (struct client){.interest = EPOLLIN, .is_open = true};
         watch(EPOLL_CTL_ADD, descriptor, EPOLLIN);
     }
 }
@@ -118,6 +160,7 @@ _Noreturn void serve_streams(handler *answer) {
             if (events[index].data.fd == listener) someone_waits = true;
             else handle(events[index].data.fd, events[index].events, answer);
         }
+        send_due();
         /* Last: a number that was just given back must not be a new client's while an event for the old one is left. */
         if (!someone_waits) continue;
         bool room = accept_clients(listener);

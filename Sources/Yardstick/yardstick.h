@@ -30,15 +30,28 @@ struct client {
     bool is_broken;
     /* Nothing more is wanted from it: it is closed when the last answer is out. */
     bool is_over;
-    /* The WebSocket handshake is done. */
+    /* The WebSocket handshake is done; or it is a member of the chat room, by this name. */
     bool is_upgraded;
+    char name[32];
+    int name_length;
+    bool is_open;
+    /* Something is to be sent to it at the end of this round of events. */
+    bool is_due;
     uint32_t interest;
 };
 
 /* Takes what a client sent, and appends the answers to `answers`. */
 typedef void handler(struct client *client, const uint8_t *received, size_t count, struct bytes *answers);
 
-handler answer_uppercase, answer_http, answer_websocket;
+handler answer_uppercase, answer_http, answer_websocket, answer_chat;
+
+/* All that are connected, one after the other; NULL behind the last. */
+struct client *first_client(void);
+struct client *next_client(struct client *client);
+/* To any client, together with whatever else there is for it by the end of this round of events. */
+void send_to(struct client *client, const uint8_t *start, size_t count);
+/* Closes it, without a word, as soon as it is its turn. */
+void drop(struct client *client);
 
 /* Serves for ever: TCP on a free port of 127.0.0.1, which is printed; level-triggered epoll. */
 _Noreturn void serve_streams(handler *answer);

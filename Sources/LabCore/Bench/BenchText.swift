@@ -61,6 +61,13 @@ public struct BenchText {
                 "\(connections) 个连接，每个连接上总有一个未回答的请求：\(message) 字节，HTTP 取 \(file) 字节的文件。服务器与负载共用一个 CPU。"
                     + "各服务器逐轮交替，取 \(result.rounds) 轮的中位数；每个字节都经过核对。")
         ]
+        if result.rows.contains(where: { $0.bench == ServerBench.Kind.chat.rawValue }) {
+            texts.append(
+                say(
+                    "In the chat room a message counts once for each of the \(connections) members that get it; p50 and p99 are "
+                        + "the time until it is back at the one who said it.",
+                    "聊天室的 \(connections) 个成员各收到一次，一条消息就算 \(connections) 条；p50 和 p99 是消息回到发言者手里的时间。"))
+        }
         if result.others >= 0.05 {
             let percent = Int((result.others * 100).rounded())
             texts.append(

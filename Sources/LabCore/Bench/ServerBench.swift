@@ -9,7 +9,7 @@ import Foundation
 public struct ServerBench: Sendable {
     /// What can be measured, by the name on the command line.
     public enum Kind: String, CaseIterable, Sendable {
-        case udp, tcp, select, epoll, pool, async, websocket, http
+        case udp, tcp, select, epoll, pool, async, websocket, http, chat
         /// Not a race: thousands of connections at once, and not a byte lost.
         case crowd
     }
@@ -156,6 +156,7 @@ public struct ServerBench: Sendable {
             files.insert(Runner(bench: .http, server: "nginx", command: [nginx], options: ["--nginx", folder]), at: 0)
         }
         add("HTTP", ["http"], yardstick: "http", files)
+        add(say("chat room", "聊天室"), ["chat"], yardstick: "chat", reference(.chat, least: nil))
         return races
     }
 

@@ -5,7 +5,7 @@ import LabCore
 extension Command {
     static let bench = Command(
         name: "bench",
-        usage: ["[udp|tcp|select|epoll|pool|async|websocket|http|crowd …]", "edit [LESSON [EXERCISE]]"],
+        usage: ["[udp|tcp|select|epoll|pool|async|websocket|http|chat|crowd …]", "edit [LESSON [EXERCISE]]"],
         summary: Text(
             en: "how fast the reference servers are, and how long from a save to a verdict",
             zh: "参考服务器有多快；从保存到结果要多久"),
@@ -13,9 +13,11 @@ extension Command {
             en:
                 "`lab bench` runs the reference servers, built for release, beside plain C that does the same work, in turn and "
                 + "on one CPU, and prints messages a second and the ratio to C. tcp is a thread for each client, pool a pool of "
-                + "64 threads, async a task for each client; these, select and epoll are compared with an epoll server in C; http with a server from memory, and with nginx if it is "
-                + "installed. crowd is 5,000 connections at once. Every byte is checked. It ends with 1 if one is lost or wrong, "
-                + "or if a ratio is below what is asked of it. Linux only. The first time it builds for about a minute, into "
+                + "64 threads, async a task for each client; these, select and epoll are compared with an epoll server in C; "
+                + "http with a server from memory, and with nginx if it is installed; chat, the chat room, with a room that "
+                + "knows just so much JSON as the load writes. crowd is 5,000 connections at once. Every byte is checked, and "
+                + "in the chat room the order of every message at every member. It ends with 1 if one is lost or wrong, or if "
+                + "a ratio is below what is asked of it. Linux only. The first time it builds for about a minute, into "
                 + ".lab/bench-servers.\n\n"
                 + "`lab bench edit` saves a file, builds, and judges one check, and compares that with a bare swiftc on the same "
                 + "file, in one run. It ends with 1 if the ratio is over 3. It works on a copy in .lab/bench; your files stay "
@@ -23,7 +25,8 @@ extension Command {
             zh: "`lab bench` 以 release 方式编译参考服务器，让它们与做同样工作的 C 程序在同一个 CPU 上轮流运行，"
                 + "给出每秒消息数和与 C 之比。tcp 是每个客户端一个线程，pool 是 64 个线程的线程池，async 是每个客户端一个任务；"
                 + "它们和 select、epoll 都与 C 写的 epoll 服务器比较；"
-                + "http 与直接从内存回答的 C 程序比较，装有 nginx 时也与它比较。crowd 是 5,000 个连接同时在线。每个字节都核对。"
+                + "http 与直接从内存回答的 C 程序比较，装有 nginx 时也与它比较；chat 是聊天室，对手是只认得负载所写 JSON 的 C 聊天室。"
+                + "crowd 是 5,000 个连接同时在线。每个字节都核对；聊天室核对每个成员收到的每条消息及其顺序。"
                 + "有字节丢失或出错，或者比值低于要求，退出码为 1。只能在 Linux 上运行。第一次要编译一分钟左右，产物在 .lab/bench-servers。\n\n"
                 + "`lab bench edit` 保存一个文件、编译并评一项检查，与同一次运行中单独用 swiftc 编译同一文件比较。比值超过 3 时退出码为 1。"
                 + "它在 .lab/bench 的副本里进行，不动你的文件。"),
