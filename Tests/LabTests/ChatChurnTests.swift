@@ -45,7 +45,7 @@ private final class Churn {
     private var born = 0
     private var ends: [String: Int] = [:]
     /// What stands in a frame; one message is the same bytes for all.
-    private var known: [[UInt8]: ChatMessageFields] = [:]
+    private var known: [Data: ChatMessageFields] = [:]
 
     private struct ChatMessageFields: Decodable {
         var type: String
@@ -208,15 +208,15 @@ private final class Churn {
         while client.input.count - start >= 4 {
             let length = client.input[start..<start + 4].reduce(0) { $0 << 8 | Int($1) }
             guard client.input.count - start - 4 >= length else { break }
-            note(Array(client.input[start + 4..<start + 4 + length]), client)
+            note(Data(client.input[start + 4..<start + 4 + length]), client)
             start += 4 + length
         }
         client.input.removeFirst(start)
     }
 
-    private func note(_ frame: [UInt8], _ client: Client) {
+    private func note(_ frame: Data, _ client: Client) {
         if known.count > 5000 { known = [:] }
-        if known[frame] == nil { known[frame] = try? JSONDecoder().decode(ChatMessageFields.self, from: Data(frame)) }
+        if known[frame] == nil { known[frame] = try? JSONDecoder().decode(ChatMessageFields.self, from: frame) }
         guard let fields = known[frame] else { return faults.append("\(client.name) got what is no message") }
         delivered += 1
         switch fields.type {
