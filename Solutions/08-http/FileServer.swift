@@ -38,7 +38,9 @@ final class FileSite: Site {
         if case .folder = found {
             // The way there is put together anew from its names: //elsewhere/ as it came would lead to another host.
             guard asksForFolder else {
-                return .plain(301, [HTTPField("Location", "/" + names.map { percentEncoded($0) + "/" }.joined())])
+                let query = request.target.drop { $0 != "?" }
+                let folder = "/" + names.map { percentEncoded($0) + "/" }.joined()
+                return .plain(301, [HTTPField("Location", folder + query)])
             }
             names.append("index.html")
             found = root.find(names)

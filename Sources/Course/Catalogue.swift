@@ -39,6 +39,8 @@ public struct Catalogue: Sendable {
         public var read: String
         /// From a question to nearly the answer.
         public var hints: [Text]
+        /// Its name in `Lessons/common.json`, if it is one of those that every server shares.
+        public var common: String?
     }
 
     public struct Cause: Codable, Sendable {
@@ -136,7 +138,7 @@ extension Catalogue {
         else {
             throw LoadError(description: "\(file.path): check \"\(raw.id)\" needs \"title\", \"read\" and \"hints\"")
         }
-        return Check(id: raw.id, points: raw.points, title: title, read: read, hints: hints)
+        return Check(id: raw.id, points: raw.points, title: title, read: read, hints: hints, common: raw.common)
     }
 
     private static func decode<Content: Decodable>(_ type: Content.Type, _ file: URL) throws -> Content {

@@ -13,10 +13,12 @@ extension Command {
             en:
                 "Tests/Mistakes holds wrong programs, with the checks that must fail and the cause that the report must name, and "
                 + "right programs in other styles, which must pass. Builds and grades them all, and says what escaped, what was "
-                + "misnamed, and which checks and causes no program of the bank reaches. Full reports are left in .lab/mistakes. "
+                + "misnamed, and which checks and causes no program of the bank reaches; a check that all servers share is reached "
+                + "if a program of any lesson must fail it. Full reports are left in .lab/mistakes. "
                 + "Waits are shorter than usual, 4 s, unless LAB_TIME_SCALE says otherwise.",
             zh: "Tests/Mistakes 里有错误程序，写明哪些检查必须失败、报告必须指出什么原因；还有写法不同的正确程序，必须全部通过。"
-                + "本命令编译并评判所有程序，报告漏过的、原因说错的，以及没有任何程序触及的检查和原因。完整报告在 .lab/mistakes。"
+                + "本命令编译并评判所有程序，报告漏过的、原因说错的，以及没有任何程序触及的检查和原因；"
+                + "各种服务器共有的检查，只要有一课的程序必须在它上面失败，就算触及。完整报告在 .lab/mistakes。"
                 + "等待时间比平时短（4 秒），除非设置了 LAB_TIME_SCALE。"),
         options: [
             OptionSpecification("--jobs", value: "N", "programs at a time", "同时评几个程序"),
@@ -112,7 +114,7 @@ private struct MistakesCommand {
         }
         activity.end()
         let all = known.withLock { $0 } ?? []
-        if names.isEmpty { showGaps(all, lessons) }
+        if names.isEmpty { showGaps(all, lessons, bank) }
         return all.allSatisfy(\.isGood) ? .success : .notPassed
     }
 
@@ -161,11 +163,19 @@ private struct MistakesCommand {
     }
 
     /// Checks that nothing in the bank fails, and causes that nothing makes a report name.
-    private func showGaps(_ verdicts: [BankVerdict], _ lessons: [Catalogue.Lesson]) {
+    private func showGaps(_ verdicts: [BankVerdict], _ lessons: [Catalogue.Lesson], _ bank: Bank) {
+        // The code of such a check is the same in all lessons.
+        let shared = Set(
+            bank.programs.flatMap { program -> [String] in
+                guard case .wrong(let mistake) = program.kind else { return [] }
+                return program.lesson.checks.filter { mistake.fails.contains($0.id) }.compactMap(\.common)
+            })
         var idle: [String: [String]] = [:]
         for lesson in lessons {
             let failed = Set(verdicts.filter { $0.lesson == lesson.slug && !$0.isRight }.flatMap(\.failed.keys))
-            let missing = lesson.checks.map(\.id).filter { !failed.contains($0) }
+            let missing = lesson.checks.filter { check in
+                !failed.contains(check.id) && !(check.common.map(shared.contains) ?? false)
+            }.map(\.id)
             if !missing.isEmpty && missing.count < lesson.checks.count { idle[lesson.slug] = missing }
         }
         let named = Set(verdicts.flatMap { $0.failed.values.compactMap { $0 } })
