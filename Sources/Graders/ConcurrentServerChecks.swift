@@ -23,7 +23,12 @@ public func concurrentServerChecks(
         Check("\(prefix)-many", suspects: suspects + Cause.streamServer) { trial in
             let server = try trial.serve(entry)
             let clients = try (0..<count).map { _ in try server.connect() }
-            for client in clients.reversed() { try exchange.run(client) }
+            // All ask before anyone looks for its answer: a server that has little patience is not kept waiting by us.
+            for client in clients.reversed() {
+                try exchange.beginConnection(client)
+                try client.send(exchange.question)
+            }
+            for client in clients.reversed() { try exchange.expectAnswer(client) }
             for client in clients {
                 client.halfClose()
                 try client.expectEnd()
