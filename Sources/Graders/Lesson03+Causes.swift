@@ -88,15 +88,6 @@ extension Cause {
             "\(received.result) bytes came, \(sent.length) went", "收到 \(received.result) 字节，发出 \(sent.length) 字节")
     }
 
-    static let ipv4Only = Cause("ipv4-only") { evidence in
-        // A function's address is among its arguments, and the checks that suspect this give it an IPv6 one.
-        guard let host = evidence.asked?.host, host.isEmpty || host.contains(":"),
-            let made = evidence.timeline.calls("socket").last(where: { $0.result >= 0 }),
-            made.arguments.0 == Int64(AF_INET)
-        else { return nil }
-        return made.callText
-    }
-
     static let stoppedBySendError = Cause("stopped-by-send-error") { evidence in
         guard let failed = evidence.timeline.calls.last(where: { $0.isSend && $0.failed && $0.error != EINTR }),
             !evidence.timeline.calls.contains(where: { ($0.isReceive || $0.isWait) && $0.entered > failed.entered })

@@ -5,6 +5,15 @@ import Sockets
 import Wire
 
 extension Cause {
+    static let ipv4Only = Cause("ipv4-only") { evidence in
+        // A function's address is among its arguments, and the checks that suspect this give it an IPv6 one.
+        guard let host = evidence.asked?.host, host.isEmpty || host.contains(":"),
+            let made = evidence.timeline.calls("socket").last(where: { $0.result >= 0 }),
+            made.arguments.0 == Int64(AF_INET)
+        else { return nil }
+        return made.callText
+    }
+
     /// Mistakes that any check of a TCP server may run into; a check's own suspects come before them.
     static let streamServer: [Cause] = [.readsPastTheEnd, .closedTooEarly, .sentStaleBytes, .waitsForMore]
 
