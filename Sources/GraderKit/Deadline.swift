@@ -10,6 +10,8 @@ public struct Deadline: Sendable {
     let time: UInt64
     /// How long it was from the beginning, in nanoseconds; 0 for a point in time.
     private let length: UInt64
+    /// Beyond this it is never renewed.
+    private let last: UInt64
 
     /// How long a check waits for what it expects, in seconds.
     public static let patience = 10.0
@@ -29,15 +31,21 @@ public struct Deadline: Sendable {
     }
 
     public init(in seconds: Double = patience) {
-        length = UInt64(seconds * Deadline.scale * 1e9)
-        time = now() + length
+        let length = UInt64(seconds * Deadline.scale * 1e9)
+        let began = now()
+        self.init(time: began + length, length: length, last: began + 6 * length)
     }
 
     /// - Parameter time: in nanoseconds, as `now()` counts.
-    public init(at time: UInt64) {
-        self.time = time
-        length = 0
+    public init(at time: UInt64) { self.init(time: time, length: 0, last: time) }
+
+    private init(time: UInt64, length: UInt64, last: UInt64) {
+        (self.time, self.length, self.last) = (time, length, last)
     }
+
+    /// The same wait once more, because something came: whoever sends little by little is slow, as any machine may be, and
+    /// not silent. Six times the whole wait is the end of it.
+    func renewed() -> Deadline { Deadline(time: max(time, min(now() + length, last)), length: length, last: last) }
 
     /// Later by the time that the program wanted to run and could not, but at most five times its length: a program that is
     /// blocked fails at the same moment on any machine, and one that is only starved does not.

@@ -144,7 +144,7 @@ public final class StreamPeer {
 
     /// The next bytes are exactly these. Fails at the first that differs.
     public func expect(_ expected: [UInt8], within seconds: Double = Deadline.patience) throws {
-        let deadline = Deadline(in: seconds)
+        var deadline = Deadline(in: seconds)
         let sentence = say(
             "\(quoted(expected)) on \(name) within \(Deadline.text(seconds)) s",
             "\(name)在 \(Deadline.text(seconds)) 秒内收到 \(quoted(expected))")
@@ -168,8 +168,9 @@ public final class StreamPeer {
                     expected: sentence,
                     got: say("the connection was broken: \(errorText(code))", "连接断开：\(errorText(code))"))
             }
-            let isRight = expected[got.count..<got.count + part.count].elementsEqual(part)
+            let isRight = expected.withUnsafeBytes { memcmp($0.baseAddress! + got.count, part, part.count) == 0 }
             got += part
+            deadline = deadline.renewed()
             guard isRight else {
                 throw Failure(
                     expected: sentence, got: quoted(got), difference: byteDifference(expected: expected, got: got))
@@ -197,11 +198,13 @@ public final class StreamPeer {
     /// Everything until the program closes its side.
     public func receiveToEnd(within seconds: Double = Deadline.patience, most: Int = 1 << 26) throws -> [UInt8] {
         let sentence = say("the program sends and then closes \(name)", "程序发送完毕后关闭\(name)")
-        let deadline = Deadline(in: seconds)
+        var deadline = Deadline(in: seconds)
         var got: [UInt8] = []
         while got.count < most {
             switch try receive(1 << 16, until: deadline, expected: sentence) {
-            case .bytes(let bytes): got += bytes
+            case .bytes(let bytes):
+                got += bytes
+                deadline = deadline.renewed()
             case .end: return got
             case .late:
                 throw Failure(

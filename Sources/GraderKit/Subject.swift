@@ -33,6 +33,8 @@ public final class Subject: @unchecked Sendable {
     private var timelineSoFar: Timeline
     private var controlBytes: [UInt8] = []
     private var tapBytes: [UInt8] = []
+    /// All that was read from these lines.
+    private var (tapCount, controlCount) = (0, 0)
     private var lifelineBytes: [UInt8] = []
     private var answers: [HostReply] = []
     /// What a server's function came back with, though it should not come back.
@@ -201,19 +203,22 @@ public final class Subject: @unchecked Sendable {
     // MARK: Looking
 
     /// Waits until everything that the program has told so far is known: the tap and the control line are lines of their
-    /// own, and may be a moment behind the sockets. A program that never stops telling is not waited for.
+    /// own, and may be a moment behind the sockets. What it goes on to tell meanwhile is not waited for.
     public func catchUp() {
-        let patience = Date(timeIntervalSinceNow: 0.5)
+        let patience = Date(timeIntervalSinceNow: Deadline.patience)
         changed.lock()
         defer { changed.unlock() }
-        while !readerIsDone && (hasUnread(tap) || hasUnread(control)) {
+        guard !readerIsDone else { return }
+        let told = (tap: tapCount + unread(tap), control: controlCount + unread(control))
+        // Who writes to the control line himself is no longer heard there.
+        while !readerIsDone && (tapCount < told.tap || controlCount < told.control && !wroteToLab) {
             guard changed.wait(until: patience) else { return }
         }
     }
 
-    private func hasUnread(_ line: Int32) -> Bool {
+    private func unread(_ line: Int32) -> Int {
         var waiting: Int32 = 0
-        return ioctl(line, UInt(FIONREAD), &waiting) == 0 && waiting > 0
+        return ioctl(line, UInt(FIONREAD), &waiting) == 0 ? Int(waiting) : 0
     }
 
     /// What it has done so far, with everything that it did before this was asked.
@@ -302,6 +307,7 @@ public final class Subject: @unchecked Sendable {
     private func take(_ bytes: ArraySlice<UInt8>, from descriptor: Int32) {
         switch descriptor {
         case tap:
+            tapCount += bytes.count
             tapBytes += bytes
             let whole = tapBytes.count / Timeline.recordSize * Timeline.recordSize
             tapBytes.withUnsafeBytes { buffer in
@@ -312,6 +318,7 @@ public final class Subject: @unchecked Sendable {
             }
             tapBytes.removeFirst(whole)
         case control:
+            controlCount += bytes.count
             controlBytes += bytes
             while let reply = nextReply() {
                 switch reply {

@@ -140,6 +140,12 @@ extension Trial {
     /// Every connection that was accepted has been closed, and the listener too.
     func expectEverythingClosed(_ server: Server) throws {
         let timeline = server.subject.timeline
+        guard timeline.dropped == 0 && timeline.omitted == 0 else {
+            throw Unavailable(
+                say(
+                    "\(timeline.dropped + timeline.omitted) of its calls are not known: who was closed cannot be told",
+                    "有 \(timeline.dropped + timeline.omitted) 个调用没有记下来，看不出哪些已经关闭"))
+        }
         var open: Set<Int32> = []
         for call in timeline.calls where call.returned != nil {
             if call.name == "listen", call.result == 0 { open.insert(call.descriptor) }

@@ -168,6 +168,16 @@ final class JudgeTests: XCTestCase {
         XCTAssertEqual(Deadline(at: 5).extended(by: second).time, 5)
     }
 
+    /// Who sends little by little is not late; but not for ever.
+    func testWhatComesRenewsTheWait() {
+        let deadline = Deadline(in: 2)
+        XCTAssertGreaterThan(deadline.renewed().time, deadline.time)
+        XCTAssertLessThan(deadline.renewed().time, deadline.time + UInt64(10 * Deadline.scale * 1e9))
+        let over = Deadline(in: 0)
+        XCTAssertEqual(over.renewed().time, over.time)
+        XCTAssertEqual(Deadline(at: 5).renewed().time, 5)
+    }
+
     func testDeadline() {
         XCTAssertTrue(Deadline(in: 0).hasPassed)
         XCTAssertEqual(Deadline(at: 5).milliseconds, 0)
