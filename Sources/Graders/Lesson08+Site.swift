@@ -64,6 +64,11 @@ extension Trial {
 
     /// Starts the file server in a folder with everything that the checks ask for.
     func serveSite(plan: FaultPlan = .none, descriptorLimit: Int? = nil) throws -> Server {
+        // A check that begins again begins with all that it may have changed as it was.
+        for left in [site, folder + "/site-secret", folder + "/secret.txt"]
+        where FileManager.default.fileExists(atPath: left) {
+            try FileManager.default.removeItem(atPath: left)
+        }
         try makeSite(in: site)
         return try serve("file-server", plan: plan, descriptorLimit: descriptorLimit, folder: site)
     }

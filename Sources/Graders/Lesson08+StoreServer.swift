@@ -8,6 +8,9 @@ import Wire
 private let entry = "store-server"
 
 let storeServerChecks: [Check] =
+    (ownStoreChecks + sharedStoreChecks).map { $0.whereSilenceEnds(after: clientPatience) }
+
+private let ownStoreChecks: [Check] =
     [
         Check("store-put", suspects: Cause.http) { trial in
             let server = try trial.serve(entry)
@@ -240,7 +243,7 @@ let storeServerChecks: [Check] =
                     say("URLSession: the status of GET, once deleted", "URLSession：删除之后 GET 的状态码"))
             }
         },
-    ] + sharedStoreChecks.map { $0.whereSilenceEnds(after: clientPatience) }
+    ]
 
 private let sharedStoreChecks =
     concurrentServerChecks(entry, prefix: "store", exchange: putExchange, clients: 100, suspects: Cause.http)
