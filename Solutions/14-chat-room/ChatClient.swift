@@ -133,10 +133,11 @@ private func connect(_ descriptor: Int32, to address: SocketAddress) throws {
 private func waitUntilReadable(_ descriptor: Int32, by deadline: Milliseconds) throws {
     var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
     while true {
-        let left = max(0, deadline - monotonicMilliseconds())
+        // Looked at before poll is asked: who talks without a pause is always readable.
+        let left = deadline - monotonicMilliseconds()
+        guard left > 0 else { throw SocketError("recv", ETIMEDOUT) }
         let count = poll(&waiting, 1, Int32(clamping: left))
         if count < 0 && errno == EINTR { continue }
         if try check("poll", count) > 0 { return }
-        if left == 0 { throw SocketError("recv", ETIMEDOUT) }
     }
 }

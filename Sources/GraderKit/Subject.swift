@@ -146,6 +146,11 @@ public final class Subject: @unchecked Sendable {
         }
     }
 
+    /// Whether there is an answer that nobody has taken yet, as soon as there is; false if none came in time.
+    func hasAnswered(until deadline: Deadline) throws -> Bool {
+        try wait(until: deadline) { answers.isEmpty ? nil : true } ?? false
+    }
+
     /// The address that the server can be reached at, once `bind` (UDP) or `listen` (TCP) has succeeded; nil if that did
     /// not happen in time. The address of a wildcard bind is the loopback address.
     func waitUntilServing(until deadline: Deadline) throws -> SocketAddress? {

@@ -295,6 +295,13 @@ public struct PendingCall {
         } catch is ProgramEnded { throw ProgramEnded(expected: expected) }
     }
 
+    /// Whether the function has come back, or its program has ended: what came of it, `outcome` says.
+    ///
+    /// - Parameter seconds: so long it may take until then.
+    public func isOver(within seconds: Double) throws -> Bool {
+        do { return try subject.hasAnswered(until: Deadline(in: seconds)) } catch is ProgramEnded { return true }
+    }
+
     /// What it returned; that it throws is a failure.
     public func value(within seconds: Double = Deadline.patience, expecting sentence: String? = nil) throws -> Value {
         let outcome = try outcome(within: seconds, expecting: sentence)

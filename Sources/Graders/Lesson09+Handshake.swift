@@ -315,6 +315,7 @@ extension Trial {
             case .incomplete: break
             }
         }
+        if got == .incomplete, received.count > Lesson09.headLimit { cause = "head-limit-ignored" }
         throw Failure(
             expected: what + say(": ", "：") + expected.text,
             got: got.text + say("; answer ", "；应答 ") + quoted(received, most: 300),

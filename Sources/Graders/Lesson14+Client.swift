@@ -31,14 +31,14 @@ let chatClientChecks: [Check] = [
         let server = try play.accept()
         try server.expect(.login(username: "ann"))
         try server.send(.loginResponse(refusal: .nameTaken))
-        try server.expect(.login(username: ""))
+        try server.expectAgain(.login(username: ""))
         try server.send(.loginResponse(refusal: .badName))
-        try server.expect(.login(username: "bob"))
+        try server.expectAgain(.login(username: "bob"))
         try server.send(.loginResponse(refusal: nil))
         // A member that logs in again is told so by an error; what is said meanwhile is kept.
         try server.expect(.login(username: "bob"))
         try server.send(said(1, "eve", "meanwhile"), .error(.alreadyLoggedIn))
-        try server.expect(.logout)
+        try play.expectLogout(server)
         try server.send(.logoutResponse)
         try trial.expect(
             play,
@@ -102,17 +102,23 @@ let chatClientChecks: [Check] = [
                 try server.send(.loginResponse(refusal: nil))
                 try server.expect(.logout)
             }
-            // Something else comes, and not the answer.
-            try server.send(.userJoined(username: "bob"))
+            // Something else comes, again and again, and not the answer.
+            try server.talk(past: play)
             try trial.expect(play, throws: ETIMEDOUT, cause: "waits-for-answer-for-ever")
             try server.expectClosedByClient()
         }
         // The server leaves in place of an answer.
-        let play = try trial.beginChatClient([login("ann")])
-        let server = try play.accept()
-        try server.expect(.login(username: "ann"))
-        server.stream.close()
-        try trial.expect(play, throws: ECONNRESET)
+        for steps in [[login("ann")], [login("ann"), ["logout"].step]] {
+            let play = try trial.beginChatClient(steps)
+            let server = try play.accept()
+            try server.expect(.login(username: "ann"))
+            if steps.count == 2 {
+                try server.send(.loginResponse(refusal: nil))
+                try server.expect(.logout)
+            }
+            server.stream.close()
+            try trial.expect(play, throws: ECONNRESET, cause: "end-taken-for-answer")
+        }
     },
     Check("client-bad-frames") { trial in
         let bad: [([UInt8], String, String)] = [
@@ -202,6 +208,19 @@ private struct ChatClientPlay {
     let trial: Trial
 
     func accept() throws -> ChatPeer { ChatPeer(try listener.accept(from: call), trial) }
+
+    /// Behind an error that answers a login, and a message that came before it.
+    func expectLogout(_ server: ChatPeer) throws {
+        do { try server.expect(.logout) } catch var failure as Failure {
+            if try !call.isOver(within: 0) {
+                // It waits in receive for what it had already.
+                failure.cause = failure.cause ?? "kept-message-lost"
+            } else if case .threw("SocketError", _, ETIMEDOUT, _) = try call.outcome() {
+                failure.cause = failure.cause ?? "error-is-an-answer"
+            }
+            throw failure
+        }
+    }
 }
 
 extension Trial {
@@ -286,6 +305,33 @@ private func timeless(_ value: Value) -> Value {
 }
 
 extension ChatPeer {
+    /// What the client says on the same connection when it was told no.
+    fileprivate func expectAgain(_ message: ChatMessage) throws {
+        do { try expect(message) } catch var failure as Failure {
+            switch try next(failure.expected, until: Deadline(in: 0)) {
+            case .end, .broken: failure.cause = failure.cause ?? "closes-after-no"
+            case .frame, .late: break
+            }
+            throw failure
+        }
+    }
+
+    /// Tells of members who come until the client has given up its wait: a patience that begins anew with each message
+    /// has no end.
+    fileprivate func talk(past play: ChatClientPlay) throws {
+        let deadline = Deadline(in: 2 * Deadline.patience)
+        let news = framed(writeMessage(.userJoined(username: "bob")))
+        repeat {
+            // It may hang up between two of them.
+            do { _ = try stream.sendWhatFits(news) } catch is Failure {}
+            if try play.call.isOver(within: 0.25) { return }
+        } while !deadline.hasPassed
+        throw Failure(
+            expected: say("SocketError: ", "SocketError：") + errorText(ETIMEDOUT),
+            got: say("it still waits, while other messages come", "别的消息不断到来，它还在等"),
+            cause: "waits-for-answer-for-ever")
+    }
+
     /// The client has closed its descriptor, with or without bytes that it had not read.
     fileprivate func expectClosedByClient() throws {
         let expected = say("the client closes its descriptor", "客户端关闭它的描述符")

@@ -56,6 +56,14 @@ private let gatewayOwnChecks: [Check] = [
             try server.stream.send(Array(bytes[start..<min(start + 7, bytes.count)]))
         }
         for text in texts { try browser.expect(text) }
+        // A program that is no browser need not wait for the answer to its request.
+        let early = WebSocketPeer(try play.service.connect(), trial)
+        try early.shakeHands(behind: early.frame(Opcode.text.rawValue, Array("early".utf8)))
+        let itsServer = ChatPeer(try play.chatServer.accept(by: play.service), trial)
+        do { try itsServer.expectFrame("early") } catch var failure as Failure {
+            failure.name("first-frames-lost")
+            throw failure
+        }
     },
     Check("gateway-fragments", suspects: Cause.gateway) { trial in
         let play = try trial.gateway()
@@ -96,7 +104,15 @@ private let gatewayOwnChecks: [Check] = [
         // The first connection that the chat server sees is that of a page that may come in.
         let (browser, server) = try play.enter(origin: "http://localhost:8765")
         try browser.send("first")
-        try server.expectFrame("first")
+        do { try server.expectFrame("first") } catch let failure as Failure {
+            let connections = play.service.subject.timeline.calls.count { $0.name == "connect" }
+            guard connections > 1 else { throw failure }
+            throw Failure(
+                expected: say(
+                    "one connection to the chat server, for the page that may come in", "到聊天服务器只有一条连接，是放进来的那个页面的"),
+                got: say("\(connections), the first for a page that was refused", "\(connections) 条，第一条是被拒绝的页面的"),
+                cause: "connects-before-origin")
+        }
     },
     Check("gateway-refuses", suspects: Cause.gateway) { trial in
         let play = try trial.gateway()
@@ -109,23 +125,34 @@ private let gatewayOwnChecks: [Check] = [
         for (code, speak) in wrong {
             let (browser, server) = try play.enter()
             try speak(browser)
-            try browser.expectClose([code], cause: "gateway-close-code")
+            do { try browser.expectClose([code], cause: "gateway-close-code") } catch var failure as Failure {
+                if try server.hasFrame(failure.expected) { failure.cause = "gateway-passes-wrong" }
+                throw failure
+            }
             try server.expectOver(cause: "gateway-passes-wrong")
         }
     },
     Check("gateway-browser-leaves", suspects: [.leftOpen] + Cause.gateway) { trial in
         let play = try trial.gateway()
         let (stays, staysServer) = try play.enter()
-        let ways: [(WebSocketPeer) throws -> Void] = [
-            { try $0.send(Opcode.close.rawValue, [0x03, 0xE8]) }, { $0.stream.close() }, { $0.stream.reset() },
-        ]
-        for leave in ways {
+        // The last words come just before the leaving, in the same segment as a close frame, and have to arrive.
+        for closes in [true, false] {
             let (browser, server) = try play.enter()
-            try browser.send("last words")
-            try server.expectFrame("last words")
-            try leave(browser)
+            let goodbye = closes ? browser.frame(Opcode.close.rawValue, [0x03, 0xE8]) : []
+            try browser.stream.send(browser.frame(Opcode.text.rawValue, Array("last words".utf8)) + goodbye)
+            if !closes { browser.stream.close() }
+            do { try server.expectFrame("last words") } catch var failure as Failure {
+                failure.cause = failure.cause ?? "last-words-lost"
+                throw failure
+            }
             try server.expectOver()
         }
+        // What a reset overtakes is lost: nothing but the end is due behind it.
+        let (browser, server) = try play.enter()
+        try browser.send("last words")
+        try server.expectFrame("last words")
+        browser.stream.reset()
+        try server.expectOver()
         try stays.send("still here")
         try staysServer.expectFrame("still here")
     },
@@ -137,6 +164,16 @@ private let gatewayOwnChecks: [Check] = [
         server.stream.close()
         try browser.expect("last words")
         try browser.expectClose([1000], cause: "gateway-close-code")
+        // More than the kernel takes for a browser that does not read yet: the rest is due all the same.
+        let (slow, itsServer) = try play.enter(smallBuffers: true)
+        let texts = (1...3).map { "\($0) " + String(repeating: "x", count: 50_000) }
+        try itsServer.stream.send(texts.flatMap { framed(Array($0.utf8)) })
+        itsServer.stream.close()
+        do { for text in texts { try slow.expect(text) } } catch var failure as Failure {
+            failure.cause = failure.cause ?? "last-words-lost"
+            throw failure
+        }
+        try slow.expectClose([1000], cause: "gateway-close-code")
         try staysServer.stream.send(framed(Array("still here".utf8)))
         try stays.expect("still here")
     },

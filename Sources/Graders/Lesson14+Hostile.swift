@@ -96,6 +96,8 @@ let hostileChatChecks: [Check] = [
         try strangers[1].expect(.error(.notLoggedIn))
         try strangers[2].send(.login(username: "ann"))
         try strangers[2].expect(.loginResponse(refusal: .nameTaken))
+        // To go on talking is no login either.
+        try strangers[1].expectDropped(whileSaying: .chat(content: "hi"), cause: "strangers-kept")
         for stranger in strangers { try stranger.expectDropped(cause: "strangers-kept") }
         // A member may be silent as long as it likes.
         try member.chat("still here")

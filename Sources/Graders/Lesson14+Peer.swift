@@ -26,17 +26,30 @@ extension ChatMessage {
     /// For people: the type, and what matters.
     var words: String {
         switch self {
-        case .login(let username): "login \(username)"
-        case .chat(let content): "chat " + quoted(Array(content.utf8))
+        case .login(let username): "login " + shown(username)
+        case .chat(let content): "chat " + shown(content, isName: false)
         case .logout: "logout"
         case .loginResponse(nil): "login_response success"
         case .loginResponse(let problem?): "login_response \(problem.rawValue)"
-        case .chatMessage(let line): "chat_message \(line.id) \(line.username): " + quoted(Array(line.content.utf8))
-        case .userJoined(let username): "user_joined \(username)"
-        case .userLeft(let username): "user_left \(username)"
+        case .chatMessage(let line):
+            "chat_message \(line.id) \(shown(line.username)): " + shown(line.content, isName: false)
+        case .userJoined(let username): "user_joined " + shown(username)
+        case .userLeft(let username): "user_left " + shown(username)
         case .logoutResponse: "logout_response"
         case .error(let problem): "error \(problem.rawValue)"
         }
+    }
+
+    /// A name as it is, unless it is odd; a content in quotes. Of what is long the beginning, and how many bytes it has.
+    private func shown(_ text: String, isName: Bool = true) -> String {
+        let bytes = Array(text.utf8)
+        let isOdd = bytes.isEmpty || bytes.contains { $0 <= 0x20 || $0 == 0x7F || $0 == 0x22 }
+        if isName && !isOdd && bytes.count <= RoomRules.nameLimit { return text }
+        let most = 24
+        // In quotes with its own characters, if none of them needs a spelling; else byte by byte.
+        let isPlain = !bytes.contains { $0 < 0x20 || $0 == 0x7F || $0 == 0x22 || $0 == 0x5C }
+        let beginning = text.unicodeScalars.count > most ? "\"\(String(text.prefix(8)))\"…" : "\"\(text)\""
+        return (isPlain ? beginning : quoted(bytes)) + (bytes.count > most ? " (" + byteCount(bytes.count) + ")" : "")
     }
 
     /// The time is the server's.
@@ -222,6 +235,14 @@ final class ChatPeer {
         }
     }
 
+    /// Whether a frame, or a part of one, is here that was not looked at.
+    func hasFrame(_ expected: String) throws -> Bool {
+        do { if case .frame = try next(expected, until: Deadline(in: 0.3)) { return true } } catch is Failure {
+            return true
+        }
+        return false
+    }
+
     /// The end, in whatever way, after whatever came before.
     func expectDropped(cause: String? = nil) throws {
         let expected = say("the program closes \(name)", "程序关闭\(name)")
@@ -232,6 +253,25 @@ final class ChatPeer {
             case .late: throw Failure(expected: expected, got: say("it is still open", "它仍然开着"), cause: cause)
             }
         }
+    }
+
+    /// The same, while it says this again and again.
+    func expectDropped(whileSaying message: ChatMessage, cause: String? = nil) throws {
+        let expected = say("the program closes \(name), which goes on talking", "程序关闭还在不停说话的\(name)")
+        let frame = framed(writeMessage(message))
+        let deadline = Deadline()
+        while !deadline.hasPassed {
+            // It may be closed between two of them.
+            do { _ = try stream.sendWhatFits(frame) } catch is Failure {}
+            answers: while true {
+                switch try stream.receive(1 << 16, until: Deadline(in: 0.25), expected: expected) {
+                case .end, .broken: return
+                case .bytes: continue
+                case .late: break answers
+                }
+            }
+        }
+        throw Failure(expected: expected, got: say("it is still open", "它仍然开着"), cause: cause)
     }
 
     /// Nothing has come that was not looked at: the answer to a login of a member comes next.

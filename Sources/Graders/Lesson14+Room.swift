@@ -45,7 +45,7 @@ let roomChecks: [Check] = [
         events += [
             login(1, "one"), .leave(2), login(20, "a"), login(21, "one"), .message(1, .logout), login(21, "one"),
         ]
-        try trial.expectRoom(events, cause: "names-compared-as-text")
+        try trial.expectRoom(events)
     },
     Check("room-not-logged-in") { trial in
         try trial.expectRoom([
@@ -128,6 +128,8 @@ private struct RoomModel {
     var members: [(connection: Int, name: String)] = []
     var history: [ChatLine] = []
     var lastID = 0
+    /// So many contents of members broke the rule.
+    var refusedContents = 0
 
     enum Act: Equatable {
         case message(ChatMessage)
@@ -174,6 +176,7 @@ private struct RoomModel {
                 }
                 guard (1...4096).contains(content.utf8.count) else {
                     tell(connection, .error(.badContent))
+                    refusedContents += 1
                     break
                 }
                 lastID += 1
@@ -195,8 +198,7 @@ private struct RoomModel {
 extension Trial {
     /// Lets all this happen in the student's room, and compares.
     ///
-    /// - Parameter cause: what it means that a name was refused, or taken, where it should not be.
-    fileprivate func expectRoom(_ events: [RoomEvent], historyLength: Int = 50, cause: String? = nil) throws {
+    fileprivate func expectRoom(_ events: [RoomEvent], historyLength: Int = 50) throws {
         // A quarter of a second apart: exact as numbers.
         func time(_ index: Int) -> Double { 1_766_000_000 + Double(index) / 4 }
         let script = events.enumerated().map { index, event -> Value in
@@ -211,6 +213,7 @@ extension Trial {
         let answers = try [call("room", .int(historyLength), .list(script))].list(0)
         var model = RoomModel(historyLength: historyLength)
         for (index, event) in events.enumerated() {
+            let members = model.members
             let wanted = model.happen(event, at: time(index))
             let got = try acts(try answers.list(index))
             // Who it happens to first: what that connection gets says most of the mistake.
@@ -219,7 +222,8 @@ extension Trial {
             }
             for connection in all where wanted[connection] != got[connection] {
                 throw difference(
-                    wanted[connection] ?? [], got[connection] ?? [], connection, event, number: index + 1, cause)
+                    wanted[connection] ?? [], got[connection] ?? [], connection, event, number: index + 1,
+                    in: model, before: members.map(\.name))
             }
         }
     }
@@ -239,9 +243,16 @@ extension Trial {
         return acts
     }
 
+    /// What it means that a name is called taken which is none of these.
+    private func whyTaken(_ name: String, _ names: [String]) -> String? {
+        if names.contains(name) { return "names-compared-as-text" }
+        if names.contains(where: { $0.lowercased() == name.lowercased() }) { return "names-in-any-case" }
+        return "name-kept"
+    }
+
     private func difference(
         _ wanted: [RoomModel.Act], _ got: [RoomModel.Act], _ connection: Int, _ event: RoomEvent, number: Int,
-        _ cause: String?
+        in model: RoomModel, before names: [String]
     ) -> Failure {
         func list(_ acts: [RoomModel.Act]) -> String {
             if acts.isEmpty { return say("nothing", "什么也没有") }
@@ -256,13 +267,28 @@ extension Trial {
         }
         var found: String?
         switch event {
-        case .message(_, .login) where got == [.message(.loginResponse(refusal: .nameTaken))]: found = cause
-        case .message(_, .login) where wanted.count > 1 && got == Array(wanted.prefix(1)): found = "history-not-sent"
+        case .message(_, .login(let name)) where wanted.first == .message(.loginResponse(refusal: nil)):
+            if got == [.message(.loginResponse(refusal: .nameTaken))] { found = whyTaken(name, names) }
+            if wanted.count > 1 && got == Array(wanted.prefix(1)) { found = "history-not-sent" }
+            // All that was ever said is longer than the history: its beginning came.
+            if wanted.count == got.count, model.lastID > model.historyLength, got.count > 1,
+                case .message(.chatMessage(let line)) = got[1], line.id == 1
+            {
+                found = "history-wrong-end"
+            }
+        case .message(_, .login(let name)) where wanted == [.message(.loginResponse(refusal: .badName))]:
+            if name.count <= RoomRules.nameLimit && name.utf8.count > RoomRules.nameLimit {
+                found = "limit-in-characters"
+            }
         case .message(_, .loginResponse), .message(_, .chatMessage), .message(_, .userJoined), .message(_, .userLeft),
             .message(_, .logoutResponse), .message(_, .error):
             found = "client-believed"
         case .message(let sender, .chat) where sender == connection && got.isEmpty && !wanted.isEmpty:
             found = "sender-not-told"
+        case .message(_, .chat(let content)) where wanted == [.message(.error(.badContent))]:
+            if content.count <= RoomRules.contentLimit && content.utf8.count > RoomRules.contentLimit {
+                found = "limit-in-characters"
+            }
         case .message(_, .chat):
             let times = got.map { act -> Double? in
                 if case .message(.chatMessage(let line)) = act { return line.timestamp }
@@ -272,6 +298,12 @@ extension Trial {
                 one.timeless == other.timeless, times[0] != nil
             {
                 found = "timestamp-not-given"
+            }
+            if wanted.count == 1, got.count == 1, case .message(.chatMessage(let one)) = wanted[0],
+                case .message(.chatMessage(let other)) = got[0], other.id > one.id, other.content == one.content,
+                other.id - one.id <= model.refusedContents
+            {
+                found = "refused-content-numbered"
             }
         default: break
         }

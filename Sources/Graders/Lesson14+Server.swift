@@ -343,7 +343,9 @@ extension ChatPeer {
             let heard = try nextMessage(expected)
             if case .message(.userJoined) = heard { continue }
             guard case .message(.chatMessage(let line)) = heard, line.id == own.count + 1 else {
-                throw Failure(expected: expected, got: heard.text, cause: gap(heard, behind: own.count))
+                var cause = gap(heard, behind: own.count)
+                if cause == "chat-message-lost", try hearsLater(own.count + 1) { cause = "orders-differ" }
+                throw Failure(expected: expected, got: heard.text, cause: cause)
             }
             let parts = line.content.split(separator: " ").compactMap { Int($0) }
             guard parts.count == 2, heardOf.indices.contains(parts[0]), heardOf[parts[0]] == parts[1] else {
@@ -364,6 +366,15 @@ extension ChatPeer {
                     "所有人的 chat_message \(index + 1) 相同：\(order[index])"),
                 got: "\(name): \(own[index])", cause: "orders-differ")
         }
+    }
+
+    /// Whether a message that is missing comes behind others: then it is not lost, but was overtaken.
+    private func hearsLater(_ id: Int) throws -> Bool {
+        let expected = say("chat_message \(id) on \(name)", "\(name)收到 chat_message \(id)")
+        while case .frame(let frame) = try next(expected, until: Deadline(in: 1)) {
+            if case .message(.chatMessage(let line)) = Heard(frame), line.id == id { return true }
+        }
+        return false
     }
 
     /// A message that was left out, or came again.
