@@ -26,7 +26,6 @@ enum FrameMistake: String, CaseIterable {
     case unmaskedAccepted = "masking-rule-ignored"
     case oneChunkOneFrame = "one-chunk-one-frame"
     case restThrownAway = "frames-thrown-away"
-    case fragmentsApart = "fragments-not-joined"
     case controlEndsMessage = "control-frame-ends-message"
     case controlJoined = "control-frame-joined"
     case emptyDropped = "empty-frame-dropped"
@@ -34,6 +33,8 @@ enum FrameMistake: String, CaseIterable {
     // Before the next: while a message is not finished, the two look alike.
     case textAtTheEnd = "utf8-only-at-the-end"
     case textUnchecked = "text-not-checked"
+    // Behind it: of a message in one frame, which is no UTF-8, both make the same.
+    case fragmentsApart = "fragments-not-joined"
     case textMayEndCut = "half-character-accepted"
     case reservedBits = "reserved-bits-ignored"
     case unknownOpcode = "unknown-opcode-accepted"

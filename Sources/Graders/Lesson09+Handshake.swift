@@ -100,7 +100,7 @@ let serverHandshakeChecks: [Check] = [
             (say("a key of 17 bytes", "17 字节的密钥"), Request(key: base64([UInt8](repeating: 7, count: 17)))),
             (say("a key that is no base64", "不是 base64 的密钥"), Request(key: "!!!!!!!!!!!!!!!!!!!!!!==")),
             (say("a line without a colon", "没有冒号的行"), request.adding(line: "nonsense")),
-            (say("a blank before the colon", "冒号前有空格"), request.adding(line: "Host : x")),
+            (say("a blank before the colon", "冒号前有空格"), request.adding(line: "X-More : x")),
         ]
         for (what, request) in wrong { try trial.expectRefused(what, request, [400]) }
     },
