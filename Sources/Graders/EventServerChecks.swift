@@ -42,15 +42,20 @@ func eventServerChecks(_ entry: String, prefix: String, crowd count: Int, suspec
             try uppercaseExchange.run(talking)
             for client in silent.reversed() { try uppercaseExchange.run(client) }
         },
-        Check("\(prefix)-deaf-client", suspects: [.blockedInSend, .mainThreadBlocked] + suspects) { trial in
+        Check(
+            "\(prefix)-deaf-client",
+            suspects: [.blockedInSend, .mainThreadBlocked] + suspects + [.pendingDroppedAtEnd, .doesNotReadOn]
+        ) { trial in
             let server = try trial.serve(entry)
             let deaf = try server.connect(smallBuffers: true)
             let message = trial.random.letters(1 << 20)
             let sent = try deaf.sendUntilStuck(message)
             let other = try server.connect()
             try uppercaseExchange.run(other)
-            // What was kept for it is still there when it does read.
+            // What was kept for it is still there when it does read, though it sends no more.
+            deaf.halfClose()
             try deaf.expect(Array(uppercased(message).prefix(sent)))
+            try deaf.expectEnd()
         },
         Check("\(prefix)-back-pressure", suspects: [.keepsEverything] + suspects) { trial in
             let server = try trial.serve(entry)

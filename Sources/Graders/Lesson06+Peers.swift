@@ -167,6 +167,47 @@ extension Cause {
         return call.callText
     }
 
+    /// It waits for descriptors, and then for a client that is not there: its listener blocks.
+    static let acceptBlocks = Cause("blocked-in-accept") { evidence in
+        guard evidence.timeline.calls.contains(where: { $0.isWait && $0.result > 0 }),
+            let accept = evidence.timeline.blocked.last(where: \.isAccept)
+        else { return nil }
+        return accept.callText
+    }
+
+    /// A client had ended its side and was still reading, and it closed with answers pending.
+    static let pendingDroppedAtEnd = Cause("pending-dropped-at-end") { evidence in
+        for close in evidence.timeline.calls("close") {
+            let before = evidence.timeline.calls.filter {
+                $0.descriptor == close.descriptor && $0.process == close.process && $0.entered < close.entered
+            }
+            let last = before.lastIndex { $0.name == "close" || $0.isAccept } ?? -1
+            let transfers = before[(last + 1)...]
+            let received = transfers.reduce(0) { $0 + ($1.isReceive ? max(0, $1.result) : 0) }
+            let sent = transfers.reduce(0) { $0 + ($1.isSend ? max(0, $1.result) : 0) }
+            if received > sent, transfers.last(where: \.isReceive)?.result == 0 {
+                return say(
+                    "\(close.callText) after \(received) bytes were received and \(sent) sent",
+                    "\(close.callText) 之前接收了 \(received) 字节，发送了 \(sent) 字节")
+            }
+        }
+        return nil
+    }
+
+    /// It stopped reading while much was pending. All of that has gone out since, after a wait, and it waits again: for what
+    /// lies in the receive buffer nobody asks any more.
+    static let doesNotReadOn = Cause("does-not-read-on") { evidence in
+        let calls = evidence.timeline.calls
+        guard evidence.timeline.kept == 0, evidence.timeline.blocked.contains(where: \.isWait),
+            let send = calls.last(where: { $0.isSend && $0.result > 0 }),
+            let receive = calls.last(where: { $0.isReceive && $0.descriptor == send.descriptor && $0.result > 0 }),
+            calls.contains(where: {
+                $0.isWait && $0.result > 0 && $0.entered > receive.entered && $0.entered < send.entered
+            })
+        else { return nil }
+        return say("no receive after \(send.callText)", "\(send.callText) 之后没有再接收")
+    }
+
     static let keepsEverything = Cause("keeps-everything") { evidence in
         evidence.timeline.calls.contains { $0.isReceive && $0.result > 0 } ? "" : nil
     }
@@ -254,7 +295,15 @@ extension Cause {
     static let noSocketError = Cause("so-error-not-asked") { evidence in
         let timeline = evidence.timeline
         let asked = timeline.calls("getsockopt").contains { $0.arguments.1 == Int64(SO_ERROR) }
-        return timeline.setNonblocking && timeline.count("connect") == 1 && !asked ? "" : nil
+        let isDecided = timeline.calls.contains { $0.isWait && $0.result > 0 }
+        return timeline.setNonblocking && timeline.count("connect") == 1 && isDecided && !asked ? "" : nil
+    }
+
+    /// It ended a direction, or came back, and kept bytes that had come before the end.
+    static let endedWithBytesPending = Cause("ended-with-bytes-pending") { evidence in
+        let kept = evidence.timeline.kept
+        guard kept > 0, evidence.returned != nil || !evidence.timeline.calls("shutdown").isEmpty else { return nil }
+        return say("\(kept) bytes were received and not sent on", "有 \(kept) 字节收到了却没有转发")
     }
 
     /// The end of the input ended the peer's direction, too.

@@ -48,7 +48,7 @@ private let selectServerChecks: [Check] =
     + streamServerChecks("select-server", prefix: "select", exchange: uppercaseExchange, suspects: selectSuspects)
 
 /// Mistakes that any check of a server over select may run into.
-private let selectSuspects: [Cause] = [.tooFewBits, .setNotRebuilt, .alwaysAsksToWrite]
+private let selectSuspects: [Cause] = [.tooFewBits, .setNotRebuilt, .alwaysAsksToWrite, .acceptBlocks]
 
 // MARK: - Connecting
 
@@ -153,11 +153,13 @@ private let duplexChatChecks: [Check] = [
         try chat.screen.expect(shown)
         try chat.finish()
     },
-    Check("duplex-half-close", suspects: [.closedBothDirections, .blockedOnOne]) { trial in
-        let chat = try trial.beginChat()
-        try chat.keyboard.send("last words")
+    Check("duplex-half-close", suspects: [.shortSend, .endedWithBytesPending, .closedBothDirections, .blockedOnOne]) {
+        trial in
+        // Some is still to be sent when it reads the end.
+        let chat = try trial.beginChat(plan: .most(5, each: .send))
+        try chat.keyboard.send("the last words, and then some")
         chat.keyboard.halfClose()
-        try chat.peer.expect("last words")
+        try chat.peer.expect("the last words, and then some")
         try chat.peer.expectEnd()
         // The other direction is still open.
         try chat.peer.send("answer to them")
@@ -165,11 +167,12 @@ private let duplexChatChecks: [Check] = [
         chat.peer.halfClose()
         _ = try chat.call.value()
     },
-    Check("duplex-peer-leaves", suspects: [.blockedOnOne]) { trial in
-        let chat = try trial.beginChat()
-        try chat.peer.send("bye")
+    Check("duplex-peer-leaves", suspects: [.shortSend, .endedWithBytesPending, .blockedOnOne]) { trial in
+        // Some is still to be shown when it receives the end.
+        let chat = try trial.beginChat(plan: .most(5, each: .send))
+        try chat.peer.send("good night, and good luck")
         chat.peer.halfClose()
-        try chat.screen.expect("bye")
+        try chat.screen.expect("good night, and good luck")
         // Nobody types anything more, and it ends all the same.
         _ = try chat.call.value()
     },

@@ -98,11 +98,25 @@ extension Cause {
     }
 
     static let neverTimesOut = Cause("waits-for-ever") { evidence in
-        evidence.timeline.blocked.last { $0.isWait && $0.arguments.1 < 0 }?.callText
+        // With nobody connected it may.
+        let calls = evidence.timeline.calls
+        let isAlone =
+            calls.filter { $0.isAccept && $0.result >= 0 }.count
+            <= calls.filter { $0.name == "close" && $0.result == 0 }.count
+        return isAlone ? nil : evidence.timeline.blocked.last { $0.isWait && $0.arguments.1 < 0 }?.callText
     }
 
+    /// It closed a client sooner after its last message than it should.
     static let countsFromAccept = Cause("counts-from-accept") { evidence in
-        evidence.timeline.calls.contains { $0.isReceive && $0.result > 0 } ? "" : nil
+        guard let (receive, close) = evidence.timeline.closedTalker,
+            close.entered - receive.entered < UInt64(Lesson07.idleTimeout - 50) * 1_000_000
+        else { return nil }
+        return close.callText
+    }
+
+    /// It closed one that talked, long after its last message: when the silent one was due, nobody was.
+    static let oneClockForAll = Cause("one-clock-for-all") { evidence in
+        evidence.timeline.closedTalker?.close.callText
     }
 
     static let stopNotSeen = Cause("stop-not-seen") { evidence in
@@ -119,6 +133,19 @@ extension Cause {
 
     static let stoppedTooEarly = Cause("pending-dropped-at-stop") { evidence in
         if case .returned? = evidence.returned { return "" }
+        return nil
+    }
+}
+
+extension Timeline {
+    /// The last message of a client that it closed though the client had not ended, and that close.
+    fileprivate var closedTalker: (receive: Call, close: Call)? {
+        for close in calls("close") {
+            let receives = calls.filter {
+                $0.isReceive && $0.descriptor == close.descriptor && $0.entered < close.entered
+            }
+            if let last = receives.last(where: { $0.result >= 0 }), last.result > 0 { return (last, close) }
+        }
         return nil
     }
 }

@@ -57,7 +57,7 @@ let fileAnswerChecks: [Check] =
                 try answer.expectBody(Array("<h1>Docs</h1>\n".utf8), "GET /docs")
             }
         },
-        Check("file-missing", suspects: Cause.http) { trial in
+        Check("file-missing", suspects: Cause.http + [.closedAfterAnswer]) { trial in
             let server = try trial.serveSite()
             let client = try server.connect()
             for target in [
@@ -298,7 +298,7 @@ let fileAnswerChecks: [Check] =
     ]
 
 /// What is read here stands behind the answer to HEAD: bytes that are no answer are its body.
-private func behindHead<Result>(_ read: () throws -> Result) throws -> Result {
+func behindHead<Result>(_ read: () throws -> Result) throws -> Result {
     do { return try read() } catch var failure as Failure {
         if ["bad-status-line", "bare-newline-sent"].contains(failure.cause) { failure.cause = "body-after-head" }
         throw failure

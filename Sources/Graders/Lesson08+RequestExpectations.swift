@@ -68,10 +68,14 @@ extension Trial {
             return (index, fieldMistake(fields, right))
         }
         if index < expected.count, case .body = expected[index] {
+            if index < got.count, got[index] == .end { return (index, "body-ignored") }
             if answer.ending != nil { return (index, nil) }
             if index >= got.count { return (index, "body-kept-back") }
             if case .body = got[index] { return (index, "chunks-in-body") }
             return (index, "body-ignored")
+        }
+        if answer.refused != nil, index > 0, index >= got.count, got.last == .end, stream.chunkedEnds.contains(index) {
+            return (index, "trailers-as-request")
         }
         if answer.ending == nil, index > 0, index >= got.count, got.last == .end {
             // The rest came with the next chunk, or never.
@@ -106,22 +110,26 @@ extension Trial {
     /// Feeds bytes that must be refused, whole and byte by byte: at the last of them at the latest, with one of these
     /// statuses; nothing of them came out but `after`, behind a head.
     func expect(
-        _ text: String, refused statuses: [Int], _ mistake: String, limits: Limits = Limits(), after: [RequestStep] = []
+        _ request: String, refused statuses: [Int], _ mistake: String, limits: Limits = Limits(),
+        after: [RequestStep] = []
     ) throws {
-        let bytes = Array(text.utf8)
+        let bytes = Array(request.utf8)
         for chunks in bytes.count < 300 ? [whole(bytes), byteByByte(bytes)] : [whole(bytes)] {
             let answer = try decode(chunks, limits)
             let steps = answer.steps.filter { if case .head = $0 { false } else { true } }
             if let refused = answer.refused, statuses.contains(refused), steps == after { continue }
             let list = statuses.map { "\($0)" }.joined(separator: say(" or ", " 或 "))
             var cause: String? = mistake
-            if let refused = answer.refused { cause = statuses.contains(refused) ? nil : "wrong-refusal" }
+            // Refused, and rightly; but what should have been refused had been accepted before.
+            let isBehind = steps.count > after.count
+            if let refused = answer.refused, !isBehind { cause = statuses.contains(refused) ? nil : "wrong-refusal" }
             if answer.error != nil { cause = answer.isEndless ? "event-again" : "another-error" }
             throw Failure(
                 expected: say("fed ", "输入 ") + quoted(bytes, most: 120)
                     + (chunks.count > 1 ? say(", byte by byte", "，逐字节") : "")
                     + say(": RequestRefused(status: \(list))", "：RequestRefused(status: \(list))"),
-                got: answer.ending ?? acceptedText(answer.steps), cause: cause)
+                got: answer.ending.map { (steps == after ? "" : text(of: steps) + ", ") + $0 }
+                    ?? acceptedText(answer.steps), cause: cause)
         }
     }
 

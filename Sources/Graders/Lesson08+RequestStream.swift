@@ -23,6 +23,8 @@ enum RequestStep: Equatable {
 
 struct RequestStream {
     private(set) var bytes: [UInt8] = []
+    /// How many events there are up to the end of a request in chunks.
+    private(set) var chunkedEnds: Set<Int> = []
     /// Each event, with the number of bytes after which it is known; a body byte by byte.
     private var steps: [(count: Int, step: RequestStep)] = []
 
@@ -63,6 +65,7 @@ struct RequestStream {
             bytes += Array("0\(extensions)\r\n".utf8) + trailers.flatMap { Array("\($0)\r\n".utf8) } + [0x0d, 0x0a]
         }
         steps.append((bytes.count, .end))
+        if case .chunked = body { chunkedEnds.insert(expected(after: bytes.count).count) }
     }
 
     private mutating func add(content: [UInt8]) {
