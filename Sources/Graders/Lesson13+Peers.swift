@@ -7,11 +7,13 @@ import Wire
 
 extension StreamPeer {
     /// The program has closed it. Where bytes lay unread that is a reset.
-    func expectClosed() throws {
+    ///
+    /// - Parameter cause: the mistake, if it is still open.
+    func expectClosed(else cause: String? = nil) throws {
         let sentence = say("the program closes \(name)", "程序关闭\(name)")
         switch try receive(64, until: Deadline(), expected: sentence) {
         case .end, .broken: return
-        case .late: throw Failure(expected: sentence, got: say("it is still open", "它仍然开着"))
+        case .late: throw Failure(expected: sentence, got: say("it is still open", "它仍然开着"), cause: cause)
         case .bytes(let bytes): throw Failure(expected: sentence, got: quoted(bytes))
         }
     }
@@ -50,6 +52,23 @@ extension StreamPeer {
         #else
         throw Unavailable(say("only Linux tells what has been delivered", "只有 Linux 能告知数据是否送达"))
         #endif
+    }
+}
+
+extension Trial {
+    /// The socket on which this process sent is its caller's: whoever was lent it neither closes it nor ends its side.
+    ///
+    /// - Parameter closes: how often the caller, who is in the same process, has closed it.
+    func expectLeftOpen(_ process: Subject, closes: Int = 0) throws {
+        process.catchUp()
+        let calls = process.timeline.calls
+        guard let first = calls.firstIndex(where: \.isSend) else { return }
+        let socket = calls[first].descriptor
+        let ends = calls[first...].filter { $0.descriptor == socket && ["close", "shutdown"].contains($0.name) }
+        guard ends.count > closes else { return }
+        throw Failure(
+            expected: say("the socket is left open: closing it is its owner's business", "套接字保持打开：关不关由它的主人决定"),
+            got: ends[0].callText, cause: "ended-what-was-lent")
     }
 }
 

@@ -7,8 +7,10 @@ import Wire
 
 let connectionPoolChecks: [Check] = [
     Check("pool-reuses", suspects: [.poolServerLeft]) { trial in
-        try withReversingServer { server in
+        try trial.withReversingServer { server in
             let pool = try trial.makePool(to: server.address, limit: 4)
+            pool.process.catchUp()
+            let early = pool.process.timeline.count("connect") > 0
             for _ in 0..<5 {
                 let request = trial.random.letters(8)
                 try pool.expectAnswer(request.reversed(), of: .ask(request))
@@ -16,11 +18,11 @@ let connectionPoolChecks: [Check] = [
             try trial.expect(
                 server.counts.accepted, equals: 1,
                 say("connections for 5 requests, one after another", "5 个请求先后发出，连接数"),
-                cause: "connects-each-time")
+                cause: early ? "opened-in-advance" : "connects-each-time")
         }
     },
     Check("pool-bounded", suspects: [.poolOneAtATime]) { trial in
-        try withReversingServer(holds: true) { server in
+        try trial.withReversingServer(holds: true) { server in
             let pool = try trial.makePool(to: server.address, limit: 3)
             let requests = (0..<8).map { _ in trial.random.letters(8) }
             let call = try pool.begin(requests.map { .ask($0) })
@@ -41,7 +43,7 @@ let connectionPoolChecks: [Check] = [
         }
     },
     Check("pool-threads", suspects: [.poolLentTwice]) { trial in
-        try withReversingServer { server in
+        try trial.withReversingServer { server in
             let pool = try trial.makePool(to: server.address, limit: 4)
             let requests = (0..<16).map { _ in trial.random.letters(8) }
             let times = 25
@@ -58,6 +60,38 @@ let connectionPoolChecks: [Check] = [
                 try pool.expect(outcome.answer, toBe: expected)
             }
             try pool.expectAtMost(4, counts)
+        }
+    },
+    Check("pool-connecting", suspects: [.poolConnectsUnderLock]) { trial in
+        let listener = try trial.listen(backlog: 0)
+        let pool = try trial.makePool(to: listener.address, limit: 2)
+        let peer = try pool.ask(trial.random.letters(8), listener)
+        // From now on connect gets no answer. Of three jobs one has the connection that is there, one is in connect, and
+        // the third waits for the first to be done.
+        try trial.fillQueue(of: listener.address)
+        let call = try pool.begin((0..<3).map { _ in .ask(trial.random.letters(8)) })
+        for number in 1...2 {
+            let sentence = say(
+                "request \(number) of 3 comes on the connection that is there, while another one is being opened",
+                "另一个连接正在建立时，3 个请求中的第 \(number) 个从已有的连接发来")
+            var request: [UInt8] = []
+            while request.count < ReversingServer.requestLength {
+                switch try peer.receive(64, until: Deadline(), expected: sentence) {
+                case .bytes(let bytes): request += bytes
+                case .late: throw Failure(expected: sentence, got: say("it did not come", "没有来"))
+                case .end, .broken:
+                    throw Failure(expected: sentence, got: say("the connection was closed", "连接关闭了"))
+                }
+            }
+            // Not before another one is in connect: else one job after another could use the first connection.
+            let isOpening = try call.subject.waitForTimeline { $0.count("connect") >= 2 ? true : nil }
+            guard isOpening == true else {
+                throw Failure(
+                    expected: say(
+                        "another connection is being opened while the first is lent", "第一个连接借出时，正在建立另一个"),
+                    got: say("none is", "没有"), cause: "one-at-a-time")
+            }
+            try peer.send(request)
         }
     },
     Check("pool-timeout", suspects: [.poolWaitsWithoutDeadline]) { trial in
@@ -81,7 +115,10 @@ let connectionPoolChecks: [Check] = [
         // Whoever gave up has left no trace: the connection is free again.
         let request = trial.random.letters(8)
         let next = try pool.begin([.ask(request)])
-        try peer.expect(request)
+        do { try peer.expect(request) } catch var failure as Failure {
+            if failure.difference.isEmpty { failure.cause = "place-lost" }
+            throw failure
+        }
         try peer.send(request)
         try pool.expect(try pool.outcomes(of: next)[0].answer, toBe: request)
     },
@@ -137,7 +174,7 @@ let connectionPoolChecks: [Check] = [
         try pool.expectNoSocketsLeft(say("after three refused connections", "三次连接被拒绝之后"))
     },
     Check("pool-idle") { trial in
-        try withReversingServer { server in
+        try trial.withReversingServer { server in
             let pool = try trial.makePool(to: server.address, limit: 2, idleLimit: 200)
             let requests = (0..<2).map { _ in trial.random.letters(8) }
             try pool.expectAnswer(requests[0].reversed(), of: .ask(requests[0]))
@@ -154,9 +191,10 @@ let connectionPoolChecks: [Check] = [
                     cause: "never-closed")
             }
         }
+        try trial.expectIdleFromReturn(limit: 1000, lentFor: 1300)
     },
     Check("pool-close") { trial in
-        try withReversingServer(holds: true) { server in
+        try trial.withReversingServer(holds: true) { server in
             let pool = try trial.makePool(to: server.address, limit: 3)
             let requests = (0..<3).map { _ in trial.random.letters(8) }
             let call = try pool.begin(requests.map { .ask($0) })
@@ -172,23 +210,29 @@ let connectionPoolChecks: [Check] = [
                     expected: say("all \(made) idle connections are closed", "\(made) 个空闲连接全部关闭"),
                     got: say("\(server.counts.ended) are", "只关闭了 \(server.counts.ended) 个"), cause: "never-closed")
             }
+            let after = try pool.outcomes(of: pool.begin([.touch(timeout: 500)]))[0].answer
             try pool.expect(
-                try pool.outcomes(of: pool.begin([.touch(timeout: 500)]))[0].answer, throws: "PoolError", "closed",
-                say("a job after closeAll", "closeAll 之后的任务"))
+                after, throws: "PoolError", "closed", say("a job after closeAll", "closeAll 之后的任务"),
+                else: after.thrown == nil ? "lent-after-close" : nil)
             try pool.expectNoSocketsLeft(say("after closeAll", "closeAll 之后"))
         }
     },
     Check("pool-close-lent", suspects: [.poolWaiterForgotten]) { trial in
         let listener = try trial.listen()
         let pool = try trial.makePool(to: listener.address, limit: 1)
-        let call = try pool.begin([.hold, .touch(timeout: 60_000), .close])
+        let waiting = 8
+        let call = try pool.begin(
+            [.hold] + Array(repeating: .touch(timeout: 60_000), count: waiting) + [.close])
         let peer = try listener.accept(from: call)
         let outcomes = try pool.outcomes(of: call)
-        try pool.expect(
-            outcomes[1].answer, throws: "PoolError", "closed",
-            say("who waits for a connection while the pool is closed", "等待连接时连接池被关闭的任务"))
+        for outcome in outcomes[1...waiting] {
+            try pool.expect(
+                outcome.answer, throws: "PoolError", "closed",
+                say("who waits for a connection while the pool is closed", "等待连接时连接池被关闭的任务"),
+                else: outcome.answer.thrown == nil ? "lent-after-close" : nil)
+        }
         // It was lent when the pool was closed, and has come back.
-        try peer.expectClosed()
+        try peer.expectClosed(else: "never-closed")
     },
 ]
 
@@ -291,6 +335,11 @@ private struct TriedPool {
         }
         guard let peer else {
             let answer = try outcomes(of: call)[0].answer
+            if answer.thrown?.type == "PoolError" {
+                throw Failure(
+                    expected: say("a new connection: \(why)", "建立新连接：\(why)"), got: answer.outcomeText,
+                    cause: answer.thrown?.name == "timedOut" ? "place-lost" : "dead-is-failure")
+            }
             throw Failure(
                 expected: say("a new connection: \(why)", "建立新连接：\(why)"),
                 got: say("the job used the old one: ", "任务用了旧的那个：") + answer.outcomeText, cause: cause)
@@ -328,6 +377,57 @@ private struct TriedPool {
 }
 
 extension Trial {
+    /// What was lent for longer than the idle limit, and came back just now, has not been idle.
+    fileprivate func expectIdleFromReturn(limit: Int, lentFor: Int) throws {
+        for _ in 1...3 {
+            var isJudged = false
+            try withReversingServer(holds: true) { server in
+                let pool = try makePool(to: server.address, limit: 2, idleLimit: limit)
+                let requests = (0..<2).map { _ in random.letters(8) }
+                let call = try pool.begin([.ask(requests[0])])
+                _ = server.wait(or: pool.process) { $0.requests >= 1 }
+                _ = server.wait(until: Deadline(at: now() + UInt64(lentFor) * 1_000_000), or: pool.process) { _ in false
+                }
+                let released = now()
+                server.release()
+                try pool.expect(try pool.outcomes(of: call)[0].answer, toBe: requests[0].reversed())
+                try pool.expectAnswer(requests[1].reversed(), of: .ask(requests[1]))
+                // A machine so busy that it was idle for that long after all: again.
+                isJudged = server.counts.accepted == 1 || now() - released < UInt64(limit) * 1_000_000
+                guard isJudged else { return }
+                try expect(
+                    server.counts.accepted, equals: 1,
+                    say(
+                        "connections, if one was lent for \(lentFor) ms, came back, and was asked for at once",
+                        "一个连接借出 \(lentFor) 毫秒，刚还回来就又要用，连接数"),
+                    cause: "idle-while-lent")
+            }
+            if isJudged { return }
+        }
+    }
+
+    /// The server stays until the report is written: a program that waits for an answer must be seen waiting, and not what
+    /// it does when the server is gone.
+    fileprivate func withReversingServer(holds: Bool = false, _ body: (ReversingServer) throws -> Void) throws {
+        let server = try ReversingServer(holds: holds)
+        atTheEnd { server.stop() }
+        try body(server)
+    }
+
+    /// The kernel drops further SYNs, as a network would that swallows packets.
+    fileprivate func fillQueue(of address: SocketAddress) throws {
+        // Linux takes one more than the backlog of 0; the ones after that are begun and get no answer.
+        for _ in 0..<8 {
+            let client = try closeOnExecSocket(AF_INET, SOCK_STREAM)
+            closeAtTheEnd(client)
+            _ = fcntl(client, F_SETFL, O_NONBLOCK)
+            _ = address.withSockaddr { connect(client, $0, $1) }
+            // One after another: the first that gets no answer shows that the queue is full.
+            var interest = pollfd(fd: client, events: Int16(POLLOUT), revents: 0)
+            if poll(&interest, 1, 200) == 0 { return }
+        }
+    }
+
     fileprivate func makePool(to address: SocketAddress, limit: Int, idleLimit: Int = 60_000) throws -> TriedPool {
         let process = try launch()
         let call = try begin(
@@ -335,12 +435,6 @@ extension Trial {
         guard case .int(let number) = try call.value() else { throw LabError("pool-make answers with a number") }
         return TriedPool(trial: self, process: process, number: number)
     }
-}
-
-private func withReversingServer(holds: Bool = false, _ body: (ReversingServer) throws -> Void) throws {
-    let server = try ReversingServer(holds: holds)
-    defer { server.stop() }
-    try body(server)
 }
 
 // MARK: Mistakes
@@ -363,6 +457,11 @@ extension Cause {
     fileprivate static let poolOneAtATime = Cause("one-at-a-time") { evidence in
         let blocked = evidence.timeline.blocked.filter(\.isReceive)
         return blocked.count == 1 ? blocked[0].callText : nil
+    }
+
+    /// One thread waits for a new connection, and all others for the lock that it holds meanwhile.
+    fileprivate static let poolConnectsUnderLock = Cause("connects-under-lock") { evidence in
+        evidence.timeline.blocked.last { $0.name == "connect" || $0.isWait }?.callText
     }
 
     /// Two threads read from one connection.

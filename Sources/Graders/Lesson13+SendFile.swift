@@ -60,7 +60,9 @@ let lesson13SendFileChecks: [Check] = [
         throw Unavailable(say("only Linux has MSG_MORE", "只有 Linux 有 MSG_MORE"))
         #endif
     },
-    Check("file-short", suspects: [.fileShortSendfile, .filePartSentAgain]) { trial in
+    Check(
+        "file-short", suspects: [.fileHeaderCutShort, .fileSentTooMuch(30_500), .fileShortSendfile, .filePartSentAgain]
+    ) { trial in
         let content = trial.random.bytes(30_000)
         let plan = FaultPlan.fail(.send, every: 3, with: EINTR) + .most(999, each: .send)
         try trial.expectSent(
@@ -68,7 +70,8 @@ let lesson13SendFileChecks: [Check] = [
     },
     Check("file-changes", suspects: [.fileEndOfFileUnnoticed]) { trial in
         let size = 1 << 20
-        for newSize in [size + 100_000, size / 2] {
+        // What is left differs from what is missing, so that one is not taken for the other.
+        for newSize in [size + 100_000, size / 8 * 3] {
             let file = try trial.writeFile("log", [])
             try check("truncate", truncate(file, off_t(size)))
             let (call, peer) = try trial.beginSend([], file, 0, size, smallBuffers: true)
@@ -168,7 +171,7 @@ extension Trial {
         }
         _ = try call.value()
         try peer.expectEnd()
-        call.subject.catchUp()
+        try expectLeftOpen(call.subject, closes: 1)
         return call.subject.timeline.calls.filter { $0.isSend || $0.name == "setsockopt" }
     }
 
@@ -224,6 +227,23 @@ extension Cause {
         return say(
             "sendfile took \(call.result) of \(call.length) bytes",
             "sendfile 只接受了 \(call.length) 字节中的 \(call.result) 字节")
+    }
+
+    /// After short counts the last call asked for more than was left.
+    fileprivate static func fileSentTooMuch(_ promised: Int) -> Cause {
+        Cause("announced-size-broken") { evidence in
+            let sent = evidence.timeline.calls.filter(\.isSend).reduce(0) { $0 + max(0, Int($1.result)) }
+            return sent > promised ? say("\(sent) bytes for \(promised)", "本该 \(promised) 字节，发了 \(sent)") : nil
+        }
+    }
+
+    /// Of the header a part was taken, and the file came next.
+    fileprivate static let fileHeaderCutShort = Cause("short-send-ignored") { evidence in
+        let sends = evidence.timeline.calls.filter(\.isSend)
+        guard let file = sends.firstIndex(where: { $0.name == "sendfile" && $0.result > 0 }),
+            let last = sends[..<file].last(where: { $0.result > 0 }), last.result < last.length
+        else { return nil }
+        return last.text(now: evidence.now)
     }
 
     /// After a short count it went on at another place than where it was.

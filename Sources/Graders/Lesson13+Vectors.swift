@@ -25,7 +25,8 @@ let writeVectorsChecks: [Check] = [
                     "\(calls.count) calls, with \(gathered) pieces in all", "调用了 \(calls.count) 次，总共 \(gathered) 段"))
         }
     },
-    Check("vectors-many", suspects: [.vectorsTooManyVectors, .vectorsCallForEachPiece]) { trial in
+    Check("vectors-many", suspects: [.vectorsTooManyVectors, .vectorsCallForEachPiece, .vectorsFirstCallOnly]) {
+        trial in
         let most = 6
         let calls = try trial.expectWritten((0..<3000).map { _ in trial.random.letters(10) }).filter(\.isSend)
         guard calls.count > most else { return }
@@ -80,7 +81,7 @@ extension Trial {
         }
         _ = try call.value(expecting: say("write-vectors returns: \(sizes)", "write-vectors 返回：\(sizes)"))
         try peer.expectEnd()
-        call.subject.catchUp()
+        try expectLeftOpen(call.subject, closes: 1)
         return call.subject.timeline.calls
     }
 }
@@ -90,6 +91,15 @@ extension Cause {
         let sends = evidence.timeline.calls.filter(\.isSend)
         guard sends.count > 50, sends.allSatisfy({ $0.length <= 100 }) else { return nil }
         return say("\(sends.count) calls of \(sends[0].name)", "\(sends[0].name) 调用了 \(sends.count) 次")
+    }
+
+    /// The first call took all that it was given, and there was none after it.
+    fileprivate static let vectorsFirstCallOnly = Cause("pieces-left-over") { evidence in
+        let sends = evidence.timeline.calls.filter(\.isSend)
+        guard !evidence.failure.difference.isEmpty, sends.count == 1, sends[0].result == sends[0].length else {
+            return nil
+        }
+        return sends[0].text(now: evidence.now)
     }
 
     fileprivate static let vectorsCopiedIntoOne = Cause("copied-into-one") { evidence in

@@ -16,6 +16,7 @@ final class Lesson13: LessonTestCase {
     func test_pool_reuses() throws { try grade() }
     func test_pool_bounded() throws { try grade() }
     func test_pool_threads() throws { try grade() }
+    func test_pool_connecting() throws { try grade() }
     func test_pool_timeout() throws { try grade() }
     func test_pool_dead() throws { try grade() }
     func test_pool_leftover() throws { try grade() }
