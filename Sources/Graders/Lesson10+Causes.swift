@@ -11,20 +11,7 @@ extension Cause {
     static let readingOptions: [Cause] = [.wrongLevel, .wrongValueType, .readsTimersOfOthers]
 
     /// A number that means one thing at one level means another at the other one.
-    static let wrongLevel = Cause("wrong-level") { evidence in
-        for call in evidence.timeline.calls("setsockopt", "getsockopt") {
-            let (level, number) = (call.arguments.0, call.arguments.1)
-            guard let other = [SOL_SOCKET, IPPROTO_TCP].first(where: { Int64($0) != level }),
-                level == Int64(SOL_SOCKET) || level == Int64(IPPROTO_TCP as Int32),
-                !KernelOption.all.contains(where: { Int64($0.level) == level && Int64($0.number) == number }),
-                let meant = KernelOption.all.first(where: { $0.level == other && Int64($0.number) == number })
-            else { continue }
-            return say(
-                "\(call.callText): \(meant.name) belongs to the level \(other == SOL_SOCKET ? "SOL_SOCKET" : "IPPROTO_TCP")",
-                "\(call.callText)：\(meant.name) 属于 \(other == SOL_SOCKET ? "SOL_SOCKET" : "IPPROTO_TCP") 这一级")
-        }
-        return nil
-    }
+    static let wrongLevel = Cause("wrong-level") { $0.timeline.wrongLevel }
 
     /// An Int32 where a pair or a time belongs.
     static let wrongValueType = Cause("wrong-value-type") { evidence in
@@ -190,5 +177,23 @@ extension Call {
         case "select", "pselect": selected.map { $0.readable.isEmpty && $0.writable.isEmpty } ?? false
         default: false
         }
+    }
+}
+
+extension Timeline {
+    /// A call that gives the number of one level's option to the other level; nil if there is none.
+    var wrongLevel: String? {
+        for call in calls("setsockopt", "getsockopt") {
+            let (level, number) = (call.arguments.0, call.arguments.1)
+            guard let other = [SOL_SOCKET, IPPROTO_TCP].first(where: { Int64($0) != level }),
+                level == Int64(SOL_SOCKET) || level == Int64(IPPROTO_TCP as Int32),
+                !KernelOption.all.contains(where: { Int64($0.level) == level && Int64($0.number) == number }),
+                let meant = KernelOption.all.first(where: { $0.level == other && Int64($0.number) == number })
+            else { continue }
+            return say(
+                "\(call.callText): \(meant.name) belongs to the level \(other == SOL_SOCKET ? "SOL_SOCKET" : "IPPROTO_TCP")",
+                "\(call.callText)：\(meant.name) 属于 \(other == SOL_SOCKET ? "SOL_SOCKET" : "IPPROTO_TCP") 这一级")
+        }
+        return nil
     }
 }

@@ -209,7 +209,15 @@ private struct PendingExchange {
         throw Failure(
             expected: say(
                 "afterwards the socket's flags are as before: \(flagText(flags))", "之后套接字的标志和原来一样：\(flagText(flags))"),
-            got: flagText(got), cause: "flags-not-restored")
+            got: flagText(got), cause: hasClosed ? "ended-what-was-lent" : "flags-not-restored")
+    }
+
+    /// The program has closed its descriptor of the socket, which nobody can set flags on any more.
+    private var hasClosed: Bool {
+        subject.catchUp()
+        let calls = subject.timeline.calls
+        guard let first = calls.firstIndex(where: { $0.isSend || $0.isReceive }) else { return false }
+        return calls[first...].contains { $0.name == "close" && $0.descriptor == calls[first].descriptor }
     }
 }
 

@@ -104,7 +104,10 @@ extension Trial {
         }
         let names = option.map { [$0.name] } ?? KernelOption.all.map(\.name)
         guard names.contains(where: call.contains) else {
-            throw Failure(expected: expected, got: outcome.text, cause: "error-without-name")
+            // Another name than the right one is not the same mistake: what was refused stands beside it.
+            let isNamed = KernelOption.all.map(\.name).contains(where: call.contains)
+            throw Failure(
+                expected: expected, got: outcome.text, cause: isNamed ? "another-option-refused" : "error-without-name")
         }
     }
 

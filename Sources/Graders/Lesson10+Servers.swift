@@ -82,7 +82,11 @@ private func lineChecks(_ entry: String, _ prefix: String) -> [Check] {
             for length in [1, 20, 0, 300, Lesson10.longestLine] {
                 let line = trial.random.letters(length)
                 try client.send(line + [UInt8(ascii: "\n")])
-                try client.expect(Array("\(length)\n".utf8) + uppercased(line))
+                do { try client.expect(Array("\(length)\n".utf8) + uppercased(line)) } catch var failure as Failure {
+                    let nothing = failure.difference.isEmpty && length == Lesson10.longestLine
+                    if nothing { failure.cause = "limit-off-by-one" }
+                    throw failure
+                }
             }
             client.halfClose()
             try client.expectEnd()
@@ -105,10 +109,11 @@ let requestServerChecks: [Check] =
                 throw Failure(
                     expected: say("no part of an answer waits for an acknowledgement", "回答的任何部分都不等待确认"),
                     got: say("the second part of an answer waits: \(held.callText)", "回答的第二部分在等待：\(held.callText)"),
-                    cause: "held-back-by-nagle")
+                    cause: server.subject.timeline.wrongLevel == nil ? "held-back-by-nagle" : "wrong-level",
+                    detail: server.subject.timeline.wrongLevel)
             }
         },
-        Check("request-pieces", suspects: [.answersHalfALine] + Cause.streamServer) { trial in
+        Check("request-pieces", suspects: [.answersHalfALine, .oneLineAChunk] + Cause.streamServer) { trial in
             let server = try trial.serve("request-server")
             let client = try server.connect()
             try client.send("he")
@@ -180,6 +185,10 @@ let sharedServerChecks: [Check] =
                 "抛出 SocketError EADDRINUSE：端口 \(stranger.address.port) 上有人在监听，而且不共享")
             switch try trial.serveInVain("shared-server", port: stranger.address.port) {
             case .threw("SocketError", _, EADDRINUSE, _)?: return
+            case .returned?:
+                throw Failure(
+                    expected: expected, got: say("it returned as if all were well", "它像没事一样返回了"),
+                    cause: "listen-error-kept")
             case let outcome?: throw Failure(expected: expected, got: outcome.text)
             case nil: throw Failure(expected: expected, got: say("it waits for clients", "它在等客户端"))
             }
@@ -190,6 +199,16 @@ let sharedServerChecks: [Check] =
     .filter { $0.id != "shared-taken" }
 
 extension Cause {
+    /// It waits for more, and what came last had several lines in it.
+    fileprivate static let oneLineAChunk = Cause("one-message-a-chunk") { evidence in
+        let timeline = evidence.timeline
+        guard timeline.blocked.contains(where: \.isReceive),
+            let last = timeline.calls.last(where: { $0.isReceive && $0.result > 0 }),
+            last.data.filter({ $0 == UInt8(ascii: "\n") }).count > 1
+        else { return nil }
+        return last.text(now: evidence.now)
+    }
+
     fileprivate static let sharing: [Cause] = [.wrongLevel, .noReusePort]
 
     static let heldBack = Cause("held-back-by-nagle") { $0.timeline.heldBack?.callText }

@@ -125,6 +125,10 @@ private struct StreamServerChecks {
                 "抛出 SocketError EADDRINUSE：端口 \(first.address.port) 已有服务器在监听")
             switch try trial.serveInVain(entry, port: first.address.port) {
             case .threw("SocketError", _, EADDRINUSE, _)?: return
+            case .returned?:
+                throw Failure(
+                    expected: expected, got: say("it returned as if all were well", "它像没事一样返回了"),
+                    cause: "listen-error-kept")
             case let outcome?: throw Failure(expected: expected, got: outcome.text)
             case nil: throw Failure(expected: expected, got: say("it waits for clients", "它在等客户端"))
             }
