@@ -56,7 +56,7 @@ extension Trial {
         if case .returned = outcome {
             throw Failure(
                 expected: say("it throws SocketError \(errorName(code))", "抛出 SocketError \(errorName(code))"),
-                got: say("it returned a descriptor, which is not connected", "返回了一个描述符，但它并没有连上"))
+                got: returnedUnconnected)
         }
         throw Failure(
             expected: say("it throws SocketError \(errorName(code))", "抛出 SocketError \(errorName(code))"),
@@ -80,6 +80,9 @@ extension Trial {
             screen: try listeners[2].accept(from: call))
     }
 }
+
+/// What came instead of an error.
+var returnedUnconnected: String { say("it returned a descriptor, which is not connected", "返回了一个描述符，但它并没有连上") }
 
 struct Chat {
     let call: PendingCall

@@ -7,6 +7,9 @@ import Wire
 extension Cause {
     // MARK: Connecting
 
+    /// What the wait ended with was never looked at, or looked at and passed over.
+    static let failureReturned = Cause("so-error-not-asked") { $0.failure.got == returnedUnconnected }
+
     /// One attempt, and the error of it.
     static let gaveUpAtOnce = Cause("gave-up-at-once") { evidence in
         let timeline = evidence.timeline
@@ -30,7 +33,8 @@ extension Cause {
 
     static let temporaryNameErrorFinal = Cause("temporary-name-error-final") { evidence in
         let asked = evidence.timeline.count("getaddrinfo")
-        return (1...2).contains(asked) ? say("it asked \(asked) times", "查了 \(asked) 次") : nil
+        guard (1...2).contains(asked) else { return nil }
+        return asked == 1 ? say("it asked once", "只查了一次") : say("it asked twice", "只查了两次")
     }
 
     /// The handshake went on; a second connect meets the first.
@@ -49,6 +53,11 @@ extension Cause {
             return wait.callText
         }
         return evidence.timeline.count("connect") > 3 ? "" : nil
+    }
+
+    /// An address that does not answer is waited for longer than policy.connectTimeout says.
+    static let attemptWithoutLimit = Cause("attempt-without-limit") { evidence in
+        evidence.timeline.blocked.last(where: \.isWait)?.callText
     }
 
     static let sleepsPastTheDeadline = Cause("sleeps-past-the-deadline") { evidence in

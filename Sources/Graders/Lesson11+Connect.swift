@@ -9,7 +9,10 @@ let lesson11Connect = connecting + tryingAgain + givingUp
 // MARK: - Giving up
 
 private let givingUp: [Check] = [
-    Check("connect-black-hole", suspects: [.sameSocketAgain, .blockingConnect, .begunTakenForFailed]) { trial in
+    Check(
+        "connect-black-hole",
+        suspects: [.sameSocketAgain, .blockingConnect, .begunTakenForFailed, .attemptWithoutLimit]
+    ) { trial in
         let full = try trial.fullListener()
         let policy = RetryPolicy(attempts: 3, firstWait: 4, longestWait: 8, connectTimeout: 200, timeout: 60_000)
         let call = try trial.beginRetry(full.address, policy)
@@ -56,7 +59,7 @@ private let givingUp: [Check] = [
             got: say("\(count) attempts; it \(outcome.text)", "\(count) 次尝试；\(outcome.text)"),
             cause: count == 4 ? nil : miscounted(count))
     },
-    Check("connect-leaves-nothing", suspects: [.connectionLeak, .descriptorsLeft]) { trial in
+    Check("connect-leaves-nothing", suspects: [.failureReturned, .connectionLeak, .descriptorsLeft]) { trial in
         let nobody = try trial.boundStream()
         let process = try trial.launch(descriptorLimit: 32)
         for _ in 0..<20 {
@@ -82,6 +85,17 @@ private let connecting: [Check] = [
                     "\(timeline.count("connect")) connects, \(timeline.sleeps.count) waits",
                     "connect \(timeline.count("connect")) 次，等待 \(timeline.sleeps.count) 次"),
                 cause: timeline.sleeps.isEmpty ? "needless-connect" : "waits-before-the-first")
+        }
+        guard (try? trial.needsLoopback("::1")) != nil else { return }
+        let other = try trial.listen(host: "::1")
+        let second = try trial.beginRetry(other.address, .quick(attempts: 3))
+        let outcome = try second.outcome()
+        switch outcome {
+        case .threw("ResolveError", _, _, let description), .threw("SocketError", _, EAFNOSUPPORT, let description):
+            throw Failure(
+                expected: say("it connects to \(other.address)", "连上 \(other.address)"),
+                got: say("threw \(description)", "抛出 \(description)"), cause: "one-family-only")
+        default: try trial.expectConnected(outcome, to: other.address)
         }
     },
     Check("connect-blocking-again", suspects: [.begunTakenForFailed]) { trial in
@@ -135,7 +149,10 @@ private let connecting: [Check] = [
 
 private let tryingAgain: [Check] = [
     Check(
-        "connect-attempts", suspects: [.sameSocketAgain, .sleepsLonger(than: 4), .gaveUpAtOnce, .begunTakenForFailed]
+        "connect-attempts",
+        suspects: [
+            .failureReturned, .sameSocketAgain, .sleepsLonger(than: 4), .gaveUpAtOnce, .begunTakenForFailed,
+        ]
     ) { trial in
         let nobody = try trial.boundStream()
         // So many that doubling alone would pass the largest Int.
@@ -145,13 +162,16 @@ private let tryingAgain: [Check] = [
         let timeline = call.subject.timeline
         let count = timeline.count("connect")
         try trial.expect(count, equals: 70, say("how often it connects", "connect 的次数"), cause: miscounted(count))
-        let waits = timeline.sleeps.count
+        let waits = timeline.givenSleeps.count
         try trial.expect(
             waits, equals: 69, say("how often it waits", "等待的次数"),
             cause: waits < 69 ? "no-wait-between" : "waits-after-the-last")
     },
     Check(
-        "connect-back-off", suspects: [.sameSocketAgain, .sleepsLonger(than: 150), .gaveUpAtOnce, .begunTakenForFailed]
+        "connect-back-off",
+        suspects: [
+            .failureReturned, .sameSocketAgain, .sleepsLonger(than: 150), .gaveUpAtOnce, .begunTakenForFailed,
+        ]
     ) { trial in
         let (waits, policy) = try trial.waitsWhenRefused()
         let longest = (0..<7).map { min(policy.firstWait << $0, policy.longestWait) }
@@ -172,10 +192,19 @@ private let tryingAgain: [Check] = [
         }
         guard waits.count == longest.count else { throw fail("waits-after-the-last") }
     },
-    Check("connect-jitter", suspects: [.sameSocketAgain, .gaveUpAtOnce, .begunTakenForFailed]) { trial in
+    Check("connect-jitter", suspects: [.failureReturned, .sameSocketAgain, .gaveUpAtOnce, .begunTakenForFailed]) {
+        trial in
         let first = try trial.waitsWhenRefused().waits
         let second = try trial.waitsWhenRefused().waits
-        guard first == second else { return }
+        guard first == second else {
+            // What is drawn from half to all of a doubled limit, and only then cut down to the cap, is the cap each time.
+            let capped = Array(first.suffix(3) + second.suffix(3))
+            guard capped.count == 6, Set(capped).count == 1 else { return }
+            throw Failure(
+                expected: say("different waits under the cap, too", "到了上限，等待时间也各不相同"),
+                got: say("the last three of both runs: \(capped[0]) ms", "两次运行的最后三次都是 \(capped[0]) ms"),
+                cause: "no-jitter-at-the-cap")
+        }
         let text = first.map(String.init).joined(separator: ", ")
         throw Failure(
             expected: say("two runs that wait for different times", "两次运行的等待时间不同"),
@@ -188,13 +217,30 @@ private let tryingAgain: [Check] = [
         let plan = codes.indices.reduce(FaultPlan.none) { $0 + .fail(.connect, $1 + 1, with: codes[$1]) }
         let call = try trial.beginRetry(listener.address, .quick(attempts: codes.count + 1), plan: plan)
         try trial.expectConnected(call, to: listener.address)
+        // One of the addresses says "not now", another one "never": that is worth another attempt, in whatever order.
+        for (first, others) in [(ECONNREFUSED, EADDRNOTAVAIL), (EADDRNOTAVAIL, ECONNREFUSED)] {
+            let plan =
+                FaultPlan.resolves(also: "127.0.0.9") + .fail(.connect, 1, with: first)
+                + .fail(.connect, 2, through: 3, with: others)
+            let call = try trial.beginRetry(
+                host: "localhost", port: listener.address.port, .quick(attempts: 5), plan: plan)
+            let outcome = try call.outcome()
+            if case .threw("SocketError", _, EADDRNOTAVAIL, let description) = outcome {
+                throw Failure(
+                    expected: say(
+                        "another attempt after \(errorName(first)) of one address and \(errorName(others)) of the next",
+                        "一个地址 \(errorName(first))，下一个 \(errorName(others))，之后再尝试"),
+                    got: say("it threw \(description)", "抛出 \(description)"), cause: "one-address-decides")
+            }
+            try trial.expectConnected(outcome, to: listener.address)
+        }
     },
     Check("connect-no-descriptor", suspects: [.sameSocketAgain, .gaveUpAtOnce, .begunTakenForFailed]) { trial in
         let listener = try trial.listen()
         let plan = FaultPlan.fail(.socket, 1, with: EMFILE) + .fail(.socket, 2, with: ENFILE)
         let call = try trial.beginRetry(listener.address, .quick(attempts: 5), plan: plan)
         try trial.expectConnected(call, to: listener.address)
-        let waits = call.subject.timeline.sleeps.count
+        let waits = call.subject.timeline.givenSleeps.count
         try trial.expect(waits, equals: 2, say("how often it waits", "等待的次数"), cause: "no-wait-between")
     },
     Check("connect-in-vain") { trial in
@@ -241,10 +287,10 @@ private let tryingAgain: [Check] = [
         try trial.expectConnected(call, to: listener.address)
         let timeline = call.subject.timeline
         let wasAsked = timeline.count("getaddrinfo") > 0
-        guard timeline.sleeps.count >= 2 else {
+        guard timeline.givenSleeps.count >= 2 else {
             throw Failure(
                 expected: say("it waits before it asks again", "再问之前先等待"),
-                got: say("\(timeline.sleeps.count) waits", "等待 \(timeline.sleeps.count) 次"),
+                got: say("\(timeline.givenSleeps.count) waits", "等待 \(timeline.givenSleeps.count) 次"),
                 cause: wasAsked ? "no-wait-between" : "never-resolved")
         }
     },
@@ -278,12 +324,21 @@ extension Trial {
     }
 
     fileprivate func expectConnected(_ call: PendingCall, to address: SocketAddress) throws {
-        let value = try call.value(
-            expecting: say("it connects to \(address)", "连上 \(address)"))
+        try expectConnected(
+            try call.outcome(expecting: say("it connects to \(address)", "连上 \(address)")), to: address)
+    }
+
+    fileprivate func expectConnected(_ outcome: PendingCall.Outcome, to address: SocketAddress) throws {
+        guard case .returned(let value) = outcome else {
+            throw Failure(expected: say("it connects to \(address)", "连上 \(address)"), got: outcome.text)
+        }
         guard case .list(let facts) = value, facts.count == 2 else { throw LabError("unexpected \(value)") }
-        try expect(
-            facts[1], equals: .string(address.description), say("the peer of the descriptor", "描述符的对端"),
-            cause: facts[1] == .none ? "so-error-not-asked" : nil)
+        guard case .string(let peer) = facts[1] else {
+            throw Failure(
+                expected: say("it connects to \(address)", "连上 \(address)"), got: returnedUnconnected,
+                cause: "so-error-not-asked")
+        }
+        try expect(peer, equals: address.description, say("the peer of the descriptor", "描述符的对端"))
     }
 
     fileprivate func expect(_ call: PendingCall, throwsOneOf codes: [Int32]) throws {
@@ -303,7 +358,7 @@ extension Trial {
             throw Failure(
                 expected: say("8 attempts", "8 次尝试"), got: say("one", "一次"), cause: "gave-up-at-once")
         }
-        return (call.subject.timeline.sleeps.compactMap(\.sleepMilliseconds), policy)
+        return (call.subject.timeline.givenSleeps.compactMap(\.sleepMilliseconds), policy)
     }
 }
 

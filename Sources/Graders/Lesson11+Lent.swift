@@ -116,4 +116,7 @@ extension Call {
 extension Timeline {
     /// Calls that do nothing but let time pass.
     var sleeps: [Call] { calls.filter { $0.sleepMilliseconds != nil } }
+
+    /// Those made by the function `sleep` that the program is given, which waits in nanosleep.
+    var givenSleeps: [Call] { calls("nanosleep") }
 }

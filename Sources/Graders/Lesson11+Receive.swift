@@ -39,6 +39,13 @@ private let partsOfMessages: [Check] = [
         _ = try call.subject.waitForTimeline { $0.receivedCount >= 5 ? true : nil }
         peer.reset()
         try call.expectReceived(part, "broken(code: \(ECONNRESET))")
+        // Both are there before it looks: poll speaks of the break already, and the bytes come first all the same.
+        let pair = try SocketPair(trial)
+        try pair.send(part)
+        try pair.breakOff()
+        let late = try trial.begin(
+            "receive-with-timeout", [.passed(pair.lent), .int(10), .int(60_000)], plan: FaultPlan())
+        try late.expectReceived(part, "broken(code: \(ECONNRESET))")
     },
     Check("receive-one-deadline", suspects: [.blockedForEver, .deadlineBegunAnew]) { trial in
         let listener = try trial.listen()
@@ -60,7 +67,7 @@ private let partsOfMessages: [Check] = [
         }
         // The last byte may have come too late.
         let received = call.subject.timeline.receivedCount
-        try outcome.expectReceived(Array(sent.prefix(received)), "timedOut")
+        try outcome.expectReceived(Array(sent.prefix(received)), "timedOut", taken: received)
     },
     Check("receive-eintr-deadline", suspects: [.deadlineBegunAnew, .blockedForEver]) { trial in
         let listener = try trial.listen()
@@ -72,7 +79,7 @@ private let partsOfMessages: [Check] = [
                 expected: say(".timedOut after 300 ms of interrupted waits", "等待不断被打断，300 ms 后仍为 .timedOut"),
                 got: say("it is still waiting", "它还在等"), cause: "deadline-begun-anew")
         }
-        try outcome.expectReceived([], "timedOut")
+        try outcome.expectReceived([], "timedOut", taken: call.subject.timeline.receivedCount)
         peer.close()
     },
     Check("receive-now", suspects: [.blockedForEver]) { trial in
@@ -118,11 +125,7 @@ private let wholeMessages: [Check] = [
         for start in stride(from: 0, to: message.count, by: 2500) {
             try peer.send(Array(message[start..<start + 2500]))
             // The next piece only when this one has been taken, or when recv was told to wait for all of them.
-            _ = try call.subject.waitForTimeline(until: Deadline(in: 2)) { timeline in
-                timeline.receivedCount >= start + 2500
-                    || timeline.calls.contains { $0.isReceive && $0.arguments.0 & Int64(MSG_WAITALL as Int32) != 0 }
-                    ? true : nil
-            }
+            _ = try call.subject.waitForTimeline(until: Deadline(in: 2)) { $0.hasTaken(start + 2500) ? true : nil }
         }
         try call.expectReceived(message, "complete")
     },
@@ -130,7 +133,10 @@ private let wholeMessages: [Check] = [
         let listener = try trial.listen()
         let message = trial.random.letters(150)
         let (call, peer) = try trial.beginReceive(100, from: listener)
-        try peer.send(message)
+        // In two pieces: the second recv must not ask for 100 again.
+        try peer.send(Array(message.prefix(60)))
+        _ = try call.subject.waitForTimeline(until: Deadline(in: 2)) { $0.hasTaken(60) ? true : nil }
+        try peer.send(Array(message.dropFirst(60)))
         try call.expectReceived(Array(message.prefix(100)), "complete")
         let count = call.subject.timeline.receivedCount
         guard count == 100 else {
@@ -151,23 +157,43 @@ private let wholeMessages: [Check] = [
     },
 ]
 
+extension Timeline {
+    /// So many bytes are out of the socket, or recv was told to wait for all that it was asked for.
+    fileprivate func hasTaken(_ count: Int) -> Bool {
+        receivedCount >= count
+            || calls.contains { $0.isReceive && $0.arguments.0 & Int64(MSG_WAITALL as Int32) != 0 }
+    }
+}
+
 /// Two ends of a stream that is there before the function is called.
 private final class SocketPair {
     let lent: Int32
-    private let own: Int32
+    private var own: Int32
+    private let trial: Trial
 
     init(_ trial: Trial) throws {
+        self.trial = trial
         var pair: [Int32] = [-1, -1]
         try check("socketpair", socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, &pair))
         (lent, own) = (pair[0], pair[1])
-        trial.closeAtTheEnd(own)
     }
 
     func send(_ bytes: [UInt8]) throws {
         if !bytes.isEmpty { try check("send", Sockets.send(own, bytes, bytes.count, MSG_NOSIGNAL)) }
     }
 
-    deinit { close(lent) }
+    /// Closes with a byte unread: the other end gets what was sent, and then ECONNRESET (unix(7)).
+    func breakOff() throws {
+        var byte: UInt8 = 0
+        try check("send", Sockets.send(lent, &byte, 1, MSG_NOSIGNAL))
+        close(own)
+        own = -1
+    }
+
+    deinit {
+        close(lent)
+        if own >= 0 { trial.closeAtTheEnd(own) }
+    }
 }
 
 extension Trial {
@@ -186,13 +212,14 @@ extension PendingCall {
             expecting: say(
                 "it returns \(byteCount(bytes.count)), .\(ending)", "返回 \(byteCount(bytes.count))，.\(ending)"))
         let ended = now()
-        try outcome.expectReceived(bytes, ending)
+        try outcome.expectReceived(bytes, ending, taken: subject.timeline.receivedCount)
         try expectNotEarly(timeout, subject.timeline, ended)
     }
 }
 
 extension PendingCall.Outcome {
-    fileprivate func expectReceived(_ bytes: [UInt8], _ ending: String) throws {
+    /// - Parameter taken: how many bytes it took from the socket.
+    fileprivate func expectReceived(_ bytes: [UInt8], _ ending: String, taken: Int) throws {
         let expected = say("\(byteCount(bytes.count)), .\(ending)", "\(byteCount(bytes.count))，.\(ending)")
         guard case .returned(.list(let facts)) = self, facts.count == 2, case .bytes(let got) = facts[0],
             case .string(let end) = facts[1]
@@ -202,9 +229,11 @@ extension PendingCall.Outcome {
         if got == bytes && end == ending { return }
         let cause: String? =
             switch (ending, end) {
+            case _ where taken < bytes.count && got.count == taken && end != "complete": "left-in-the-socket"
             case ("timedOut", "endOfStream"): "timeout-taken-for-end"
             case ("endOfStream", "timedOut"): "end-taken-for-timeout"
             case _ where end == ending && end != "complete" && got.count < bytes.count: "part-lost"
+            case _ where got == bytes: "another-ending"
             default: nil
             }
         throw Failure(

@@ -129,7 +129,7 @@ extension PendingCall {
     /// It throws SendError.failed with one of these codes, and says how many bytes the kernel has taken.
     fileprivate func expectStopped(_ codes: [Int32]) throws {
         let outcome = try outcome()
-        let sent = subject.timeline.sentCount
+        let sent = subject.timeline.sentCount(before: codes)
         let descriptions = codes.map { "failed(sent: \(sent), code: \($0))" }
         let expected = descriptions.map { "SendError.\($0)" }.joined(separator: say(" or ", " 或 "))
         guard case .threw(let type, let name, _, let description) = outcome, type == "SendError" else {
@@ -176,5 +176,14 @@ extension PendingCall.Outcome {
 
 extension Timeline {
     /// How many bytes the kernel has taken.
-    var sentCount: Int { calls.reduce(0) { $0 + ($1.isSend && $1.result > 0 ? Int($1.result) : 0) } }
+    var sentCount: Int { Timeline.sentCount(calls[...]) }
+
+    /// The same, up to the first send that failed with one of these.
+    func sentCount(before codes: [Int32]) -> Int {
+        Timeline.sentCount(calls.prefix { !($0.isSend && $0.failed && codes.contains($0.error)) })
+    }
+
+    private static func sentCount(_ calls: ArraySlice<Call>) -> Int {
+        calls.reduce(0) { $0 + ($1.isSend && $1.result > 0 ? Int($1.result) : 0) }
+    }
 }
