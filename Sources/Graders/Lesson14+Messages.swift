@@ -67,7 +67,9 @@ let messagesChecks: [Check] = [
             #"{"type":"chat_message","id":7,"username":"a","content":"b","timestamp":false}"#,
             #"{"type":"chat_message","id":7,"username":"a","content":"b"}"#, #"{"type":"user_joined"}"#,
             #"{"type":"error","message":"no code"}"#, #"{"type":"error","code":8}"#,
-        ] { try trial.expectRefused(Array(text.utf8), "badMessage") }
+        ] {
+            try trial.expectRefused(Array(text.utf8), "badMessage", cause: "wrong-field-accepted")
+        }
     },
     Check("messages-bad-utf8") { trial in
         let parts: [[UInt8]] = [
@@ -134,6 +136,8 @@ extension Trial {
         let expected = say("\(message.words) from ", "\(message.words)，来自 ") + quoted(bytes, most: 80)
         switch try decoded(bytes, expecting: expected) {
         case .returned(let value) where value == message.value: return
+        case .returned(.list([.string("badMessage")])):
+            throw Failure(expected: expected, got: "MessageError.badMessage", cause: "good-message-refused")
         case .returned(let value): throw Failure(expected: expected, got: words(value))
         case let outcome: throw Failure(expected: expected, got: outcome.text)
         }
