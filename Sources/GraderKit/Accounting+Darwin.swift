@@ -36,6 +36,18 @@ extension Subject {
         return max(0, Int(used) / size)
     }
 
+    /// Of these descriptors those that are open, and are sockets: the kernel's own word, whoever closed the others.
+    public func sockets(among descriptors: Set<Int32>) -> Set<Int32> {
+        descriptors.filter {
+            var info = socket_fdinfo()
+            let size = Int32(MemoryLayout<socket_fdinfo>.size)
+            return proc_pidfdinfo(processNumber, $0, PROC_PIDFDSOCKETINFO, &info, size) == size
+        }
+    }
+
+    /// Nobody can write into a pipe of another process here.
+    public func fillPipe(_ descriptor: Int32) -> Bool { false }
+
     public var threadCount: Int { task(processNumber).map { Int($0.pti_threadnum) } ?? 0 }
 
     /// The most memory that it ever had resident, in bytes.

@@ -35,6 +35,32 @@ extension Subject {
     /// How many descriptors it has open, the lab's own two among them.
     public var descriptorCount: Int { entries("/proc/\(processNumber)/fd").count }
 
+    /// Of these descriptors those that are open, and are sockets: the kernel's own word, whoever closed the others.
+    public func sockets(among descriptors: Set<Int32>) -> Set<Int32> {
+        descriptors.filter {
+            let file = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(processNumber)/fd/\($0)")
+            return file?.hasPrefix("socket:") ?? false
+        }
+    }
+
+    /// Fills the pipe behind a descriptor of the program's, as a writer of its own would.
+    ///
+    /// - Returns: false if it is no pipe.
+    public func fillPipe(_ descriptor: Int32) -> Bool {
+        let name = "/proc/\(processNumber)/fd/\(descriptor)"
+        let file = try? FileManager.default.destinationOfSymbolicLink(atPath: name)
+        guard file?.hasPrefix("pipe:") ?? false else { return false }
+        let pipe = open(name, O_WRONLY | O_NONBLOCK | O_CLOEXEC)
+        guard pipe >= 0 else { return false }
+        defer { close(pipe) }
+        // Pages first, then what is left of the last one.
+        for size in [4096, 1] {
+            let bytes = [UInt8](repeating: 0, count: size)
+            while write(pipe, bytes, size) > 0 {}
+        }
+        return true
+    }
+
     public var threadCount: Int { entries("/proc/\(processNumber)/task").count }
 
     /// The most memory that it ever had resident, in bytes.

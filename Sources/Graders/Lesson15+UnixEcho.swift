@@ -57,6 +57,7 @@ let unixEchoChecks: [Check] = [
             failure.cause = "removed-without-asking"
             throw failure
         }
+        try trial.expectBusyServerKept()
     },
     Check("unix-leftover", suspects: [.leftoverKept]) { trial in
         let path = trial.path("echo.sock")
@@ -136,6 +137,37 @@ private func echo(_ message: [UInt8], _ server: Server) throws {
     client.halfClose()
     try client.expectEnd()
     client.close()
+}
+
+extension Trial {
+    /// A server that is alive and has no time: its queue is full. (On macOS a full queue refuses, as if nobody listened.)
+    fileprivate func expectBusyServerKept() throws {
+        let path = path("busy.sock")
+        let address = try SocketAddress(unixPath: path)
+        let listener = try closeOnExecSocket(AF_UNIX, SOCK_STREAM)
+        defer { close(listener) }
+        try check("bind", address.withSockaddr { bind(listener, $0, $1) })
+        try check("listen", listen(listener, 0))
+        var waiting: [Int32] = []
+        defer { for client in waiting { close(client) } }
+        var isFull = false
+        while !isFull, waiting.count < 16 {
+            let client = try closeOnExecSocket(AF_UNIX, SOCK_STREAM)
+            waiting.append(client)
+            try check("fcntl", fcntl(client, F_SETFL, O_NONBLOCK))
+            isFull = address.withSockaddr { connect(client, $0, $1) } == -1 && errno == EAGAIN
+        }
+        guard isFull else { return }
+        note(say("at \(path) somebody listens whose queue is full", "\(path) 上有人在监听，它的队列已满"))
+        do {
+            try expectInUse(
+                try serveInVain(entry, path: path), say("a server listens there, its queue full", "那里有服务器在监听，队列已满"))
+            _ = try fileMode(path)
+        } catch var failure as Failure {
+            failure.cause = FileManager.default.fileExists(atPath: path) ? "busy-is-alive" : "removed-without-asking"
+            throw failure
+        }
+    }
 }
 
 private func expectInUse(_ outcome: PendingCall.Outcome?, _ reason: String) throws {

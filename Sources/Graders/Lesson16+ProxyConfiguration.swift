@@ -19,7 +19,8 @@ let proxyConfigurationChecks: [Check] = [
                 try answer.expect(200, "\(method) \(target)")
                 let request = try stage.lastRequest
                 try stage.expect(request.method, method, say("the method", "方法"))
-                try stage.expect(request.target, target, say("the target", "请求目标"))
+                try stage.expect(
+                    request.target, target, say("the target", "请求目标"), cause: "target-replaced")
                 try stage.expect(String(decoding: request.body, as: UTF8.self), body, say("the body", "消息体"))
             }
         }
@@ -155,6 +156,8 @@ let proxyConfigurationChecks: [Check] = [
             try client.expect(message)
             client.close()
             let request = stage.webSockets.flatMap(\.requests).last
+            try stage.expect(
+                request?.target, "/ws", say("the target", "请求目标"), cause: "target-replaced")
             try stage.expect(request?["Host"], "localhost:8765", "Host", cause: "host-lost")
             try stage.expect(
                 request?["X-Forwarded-For"].map(lastElement), "127.0.0.1", "X-Forwarded-For",
@@ -165,6 +168,12 @@ let proxyConfigurationChecks: [Check] = [
             try stage.expect(
                 try stage.lastRequest["Upgrade"], nil, say("Upgrade of GET /", "GET / 的 Upgrade"),
                 cause: "upgrade-for-everybody")
+            // The one that was asked goes; there is another.
+            stage.webSockets.first { !$0.requests.isEmpty }?.kill()
+            do { try stage.upgraded().close() } catch var failure as Failure {
+                failure.cause = "back-end-unused"
+                throw failure
+            }
         }
     },
     Check("config-idle-cut") { trial in

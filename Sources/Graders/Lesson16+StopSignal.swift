@@ -34,6 +34,18 @@ let stopSignalChecks: [Check] = [
                 try trial.isReadable(descriptor, within: 10_000, in: program), equals: true,
                 say("readable after many signals", "许多信号之后可读"), cause: "signal-not-told")
         }
+        // As after some ten thousand more.
+        guard case .int(let number) = descriptor, program.fillPipe(Int32(number)) else { return }
+        trial.note(say("its pipe is filled up", "把它的管道填满"))
+        program.signal(SIGTERM)
+        do {
+            try trial.expect(
+                try trial.isReadable(descriptor, within: 0, in: program), equals: true,
+                say("readable when the pipe is full", "管道满了仍然可读"), cause: "signal-not-told")
+        } catch var failure as Failure {
+            failure.cause = "handler-waits"
+            throw failure
+        }
     },
 ]
 

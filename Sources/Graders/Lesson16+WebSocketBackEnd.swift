@@ -28,16 +28,43 @@ private let webSocketChecks: [Check] = [
         try client.expectPastPings(binaryOpcode, bytes)
         try client.send(pingOpcode, [1, 2, 3])
         try client.expectPastPings(pongOpcode, [1, 2, 3])
-        try client.send(closeOpcode, [0x03, 0xE8])
-        try client.expectPastPings(closeOpcode, [0x03, 0xE8])
+        // A code of its own (4001): not the one that everybody sends.
+        try client.send(closeOpcode, [0x0F, 0xA1])
+        do { try client.expectPastPings(closeOpcode, [0x0F, 0xA1]) } catch var failure as Failure {
+            if failure.cause == nil { failure.cause = "close-not-returned" }
+            throw failure
+        }
         try client.expectEnd()
     },
     Check("ws-pings", suspects: suspects + [.textForPing]) { trial in
         // A client that has nothing to say is spoken to.
-        let client = try trial.serve(entry).webSocket(trial)
+        let server = try trial.serve(entry)
+        let began = now()
+        let client = try server.webSocket(trial)
         for _ in 0..<3 { try client.send(pongOpcode, try client.expectPing()) }
+        // Ten in a timeout are the most. From before the first could be sent: a slow machine makes it longer, not shorter.
+        let took = Int((now() - began) / 1_000_000)
+        guard took >= Lesson16.proxyTimeout / 10 * 2 * 9 / 10 else {
+            throw Failure(
+                expected: say(
+                    "at most ten pings in \(Lesson16.proxyTimeout) ms", "\(Lesson16.proxyTimeout) ms 里最多十个 ping"),
+                got: say("the third came after \(took) ms", "第三个在 \(took) ms 后就来了"), cause: "pings-too-often")
+        }
         try client.send("still here")
         try client.expectPastPings(textOpcode, Array("still here".utf8))
+        // What comes from a client does not count for the proxy: a pong that nobody asked for (RFC 6455 section 5.5.3).
+        let deadline = Deadline()
+        var isPinged = false
+        while !isPinged {
+            switch try client.next(say("a ping frame", "ping 帧"), until: Deadline(in: 0.1)) {
+            case .frame(let frame): isPinged = frame.opcode == pingOpcode
+            case .late where !deadline.hasPassed: try client.send(pongOpcode, [])
+            default:
+                throw Failure(
+                    expected: say("a ping, though the client sends pongs unasked", "客户端自己不断发 pong，也收到 ping"),
+                    got: deadline.hasPassed ? say("nothing", "什么也没有") : say("the end", "连接结束"), cause: "ping-put-off")
+            }
+        }
     },
     Check("ws-through-nginx", suspects: suspects + [.textForPing]) { trial in
         let server = try trial.serve(entry)
@@ -80,7 +107,10 @@ private let webSocketChecks: [Check] = [
         // Now each of them answers, and what the program says next is the end.
         for client in clients {
             try client.send(closeOpcode, [0x03, 0xE9])
-            try client.expectEnd()
+            do { try client.expectEnd() } catch var failure as Failure {
+                if failure.cause == nil { failure.cause = "speaks-after-goodbye" }
+                throw failure
+            }
         }
         try trial.expectReturn(server, cause: "waits-for-who-is-gone")
         early.close()
@@ -156,8 +186,8 @@ extension WebSocketPeer {
         switch try next(sentence) {
         case .frame(let frame):
             guard frame == .whole(pingOpcode, frame.payload), frame.payload.count <= 125 else {
-                throw Failure(
-                    expected: sentence, got: frame.words, cause: frame.opcode <= 2 ? "text-for-ping" : nil)
+                let cause = [pongOpcode: "pong-for-ping", textOpcode: "text-for-ping", binaryOpcode: "text-for-ping"]
+                throw Failure(expected: sentence, got: frame.words, cause: cause[frame.opcode])
             }
             return frame.payload
         case .end:
