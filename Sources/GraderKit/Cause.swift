@@ -94,7 +94,10 @@ extension Cause {
         evidence.ending?.code.map { say("exit code \($0)", "退出码 \($0)") }
     }
     static let threw = Cause("server-threw") { evidence in
-        guard case .threw(_, _, _, let description)? = evidence.returned else { return nil }
+        // Before it has listened or heard from anybody no client is to blame.
+        guard case .threw(_, _, _, let description)? = evidence.returned,
+            evidence.timeline.calls.contains(where: { $0.returned != nil && ($0.name == "listen" || $0.isReceive) })
+        else { return nil }
         return description
     }
     static let returnedEarly = Cause("server-returned") { evidence in

@@ -98,6 +98,23 @@ extension Cause {
             "曾有 \(once.count) 个线程服务过，现在只有 \(still.count) 个")
     }
 
+    /// A connection was closed while another thread waits in recv for it: that one goes on waiting.
+    static let closedUnderACall = Cause("closed-under-a-call") { evidence in
+        let timeline = evidence.timeline
+        for receive in timeline.blocked.filter(\.isReceive) {
+            let close = timeline.calls("close").first {
+                $0.descriptor == receive.descriptor && $0.process == receive.process && $0.thread != receive.thread
+                    && $0.entered > receive.entered
+            }
+            if let close {
+                return say(
+                    "\(close.callText), and \(receive.callText) still waits",
+                    "\(close.callText)，而 \(receive.callText) 还在等")
+            }
+        }
+        return nil
+    }
+
     // MARK: async/await
 
     static let blocksThePool = Cause("blocks-the-pool") { $0.timeline.callThatBlocksThePool?.callText }
@@ -116,8 +133,11 @@ extension Cause {
         guard evidence.ending == nil, evidence.loadNow < 0.5 else { return nil }
         let receivers = Set(timeline.calls.filter(\.isReceive).map(\.thread))
         let stuck = timeline.idleThreads.last { call in
-            receivers.contains(call.thread)
-                && (call.isSend && call.failed || call.name == "shutdown" || call.name == "close")
+            guard receivers.contains(call.thread) else { return false }
+            if call.name != "close" { return call.isSend && call.failed || call.name == "shutdown" }
+            // The last call of a thread that has ended is a close, too: this one follows on what threw the member out.
+            let before = timeline.calls.last { $0.thread == call.thread && $0.entered < call.entered }
+            return before.map { $0.isSend && $0.failed || $0.name == "shutdown" } ?? false
         }
         return stuck.map { $0.failed ? "\($0.callText) = -1 \(errorName($0.error))" : $0.callText }
     }

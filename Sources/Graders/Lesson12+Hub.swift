@@ -96,6 +96,12 @@ let hubChecks: [Check] = [
                     "向一个什么也不读的成员发送 \(count * 32_000 >> 20) MB，内存增加不到 16 MB"),
                 got: "\(grown >> 20) MB", cause: "keeps-everything")
         }
+        // What it was not sent it has missed: it finds the end behind what is on its way.
+        let expected = say("the member that reads nothing is thrown out", "什么也不读的成员被请出去")
+        do { while try slow.nextLine(expected: expected) != nil {} } catch var failure as Failure {
+            failure.cause = "missed-without-knowing"
+            throw failure
+        }
     },
     Check("hub-churn", suspects: suspects) { trial in
         let room = try Room(trial, members: 3)

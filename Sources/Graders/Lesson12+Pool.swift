@@ -16,7 +16,12 @@ let poolChecks: [Check] =
     + boundChecks
     + gracefulStopChecks(entry, prefix: "pool", suspects: [])
     + [
-        Check("pool-stop-full", suspects: [.returnedBeforeClosing, .idleHoldsStop, .idleTaskHoldsStop, .stopUnheard]) {
+        Check(
+            "pool-stop-full",
+            suspects: [
+                .closedUnderACall, .returnedBeforeClosing, .idleHoldsStop, .idleTaskHoldsStop, .stopUnheard,
+            ]
+        ) {
             trial in
             let server = try trial.serve(entry)
             let crowd = try (0..<limits.threads + limits.queue + 10).map { _ in try server.connect() }
@@ -65,6 +70,7 @@ private let boundChecks: [Check] = [
                     "没有人离开时，40 个客户端中最多接受 \(most) 个：服务 \(limits.threads) 个，排队 \(limits.queue) 个，手里一个"),
                 got: say("it accepted \(accepted)", "它接受了 \(accepted) 个"), cause: "queue-without-bound")
         }
+        try trial.expectQuiet(server)
         // Everybody gets a turn, those who waited in the kernel too, in the order in which they came.
         for client in crowd {
             try exchange.run(client)

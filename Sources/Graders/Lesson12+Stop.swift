@@ -10,7 +10,7 @@ private let exchange = lesson12Exchange
 func gracefulStopChecks(_ entry: String, prefix: String, suspects: [Cause]) -> [Check] {
     let suspects =
         suspects + [
-            .returnedBeforeClosing, .idleHoldsStop, .deafHoldsStop, .idleTaskHoldsStop, .stopUnheard,
+            .closedUnderACall, .returnedBeforeClosing, .idleHoldsStop, .deafHoldsStop, .idleTaskHoldsStop, .stopUnheard,
         ]
     return [
         Check("\(prefix)-stop-alone", suspects: suspects) { trial in

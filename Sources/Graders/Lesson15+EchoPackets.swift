@@ -179,7 +179,12 @@ private func replyText(_ value: Value) -> String {
 private func requestMistake(_ right: [UInt8], _ got: [UInt8]) -> String? {
     guard got.count == right.count, got.count >= 8 else { return nil }
     let fieldsAreRight = got[4...] == right[4...]
-    if !fieldsAreRight, got[4] == right[5], got[5] == right[4], got[6] == right[7], got[7] == right[6] {
+    // Both numbers, or one of them.
+    let areNumbers = [4, 6].allSatisfy { index in
+        got[index...index + 1] == right[index...index + 1]
+            || got[index] == right[index + 1] && got[index + 1] == right[index]
+    }
+    if !fieldsAreRight, areNumbers {
         return "fields-in-host-order"
     }
     guard fieldsAreRight, got[0] == right[0], got[1] == right[1] else { return nil }

@@ -68,7 +68,9 @@ let pingChecks: [Check] = [
                         "略过十个不是回答的数据包，之后的才是回答"),
                     got: times == [nil]
                         ? say("no answer", "没有回答") : say("an answer before the reply was sent", "回答发出之前就有了结果"),
-                    cause: times == [nil] ? "gave-up-on-noise" : "any-answer-taken")
+                    cause: times == [nil]
+                        ? "gave-up-on-noise"
+                        : isOtherUnit(times.first ?? nil, least) ? "wrong-clock-reading" : "any-answer-taken")
             }
         }
     },
@@ -89,7 +91,9 @@ let pingChecks: [Check] = [
                 expected: say(
                     "nil for request 2, and for request 3 no time before its own reply was sent",
                     "第 2 个请求是 nil；第 3 个请求的时间不早于它自己的应答发出"),
-                got: timesText(times), cause: "late-answer-taken")
+                got: timesText(times),
+                cause: times.count == 3 && times[1] == nil && isOtherUnit(times[2], least)
+                    ? "wrong-clock-reading" : "late-answer-taken")
         }
     },
     Check("ping-deadline", suspects: [.waitsForEver]) { trial in
@@ -259,4 +263,10 @@ extension Cause {
     static let noPacketSent = Cause("nothing-sent") { evidence in
         evidence.timeline.calls.contains(where: \.isSend) ? nil : ""
     }
+}
+
+/// In microseconds or milliseconds it would be long enough, and not much longer.
+private func isOtherUnit(_ time: UInt64?, _ least: UInt64) -> Bool {
+    guard let time, time < least else { return false }
+    return [1_000, 1_000_000].contains { (least..<least + 1_000_000_000).contains(time * $0) }
 }

@@ -8,7 +8,7 @@ import Wire
 private let entry = "unix-echo-server"
 
 let unixEchoChecks: [Check] = [
-    Check("unix-answers", suspects: Cause.unixServer) { trial in
+    Check("unix-answers", suspects: Cause.unixServer + [.decodedAsText]) { trial in
         let path = trial.path("echo.sock")
         let server = try trial.serve(entry, path: path)
         try trial.expect(server.address.host, equals: path, say("the path that it listens at", "监听的路径"))
@@ -95,6 +95,13 @@ let unixEchoChecks: [Check] = [
                 expected: say("the socket's file is gone when the server has returned", "服务器返回后，套接字文件已不在"),
                 got: say("it is still there", "它还在"), cause: "file-left")
         }
+        // And for this one it waits until there is room for the answer.
+        let other = try trial.serve(entry, path: trial.path("deaf.sock"))
+        let deaf = try other.connect()
+        _ = try deaf.sendUntilStuck(trial.random.letters(4 << 20))
+        other.subject.signal(SIGTERM)
+        try other.expectReturn()
+        deaf.close()
     },
     Check("unix-vanish", suspects: [.clientEndedServer]) { trial in
         let server = try trial.serve(entry, path: trial.path("echo.sock"))
@@ -217,6 +224,6 @@ extension Cause {
 
     /// It waits in a call that knows nothing of `stop`.
     static let stopIgnored = Cause("stop-not-watched") { evidence in
-        evidence.timeline.blocked.last(where: { $0.isReceive || $0.isAccept || $0.isWait })?.callText
+        evidence.timeline.blocked.last(where: { $0.isReceive || $0.isSend || $0.isAccept || $0.isWait })?.callText
     }
 }

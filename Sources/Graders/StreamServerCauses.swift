@@ -159,7 +159,9 @@ extension Cause {
         let timeline = evidence.timeline
         guard let accepting = timeline.calls.last(where: \.isAccept), !accepting.isBlocked,
             let serving = timeline.blocked.last(where: { $0.isReceive || $0.isSend }),
-            serving.process == accepting.process, serving.thread != accepting.thread
+            serving.process == accepting.process, serving.thread != accepting.thread,
+            // In poll it is about to call accept again.
+            !timeline.blocked.contains(where: { $0.isWait && $0.thread == accepting.thread })
         else { return nil }
         return say(
             "\(serving.callText) waits on a thread of its own, and accept was not called again",
