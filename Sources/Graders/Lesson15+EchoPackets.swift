@@ -180,9 +180,9 @@ private func requestMistake(_ right: [UInt8], _ got: [UInt8]) -> String? {
     guard got.count == right.count, got.count >= 8 else { return nil }
     let fieldsAreRight = got[4...] == right[4...]
     // Both numbers, or one of them.
-    let areNumbers = [4, 6].allSatisfy { index in
-        got[index...index + 1] == right[index...index + 1]
-            || got[index] == right[index + 1] && got[index + 1] == right[index]
+    let areNumbers = [4, 6].allSatisfy { (index: Int) -> Bool in
+        let (wanted, found) = (Array(right[index...index + 1]), Array(got[index...index + 1]))
+        return found == wanted || found == [wanted[1], wanted[0]]
     }
     if !fieldsAreRight, areNumbers {
         return "fields-in-host-order"
