@@ -142,6 +142,35 @@ extension Cause {
         return stuck.map { $0.failed ? "\($0.callText) = -1 \(errorName($0.error))" : $0.callText }
     }
 
+    /// The last thing that somebody said went to some of those who are connected, and not to all.
+    static let memberLeftOut = Cause("member-left-out") { evidence in
+        let calls = evidence.timeline.calls
+        guard let said = calls.last(where: { $0.isReceive && $0.result > 0 }) else { return nil }
+        var members: Set<Int32> = []
+        for call in calls where call.returned != nil {
+            if call.isAccept, call.result >= 0 { members.insert(Int32(call.result)) }
+            if call.name == "close" { members.remove(call.descriptor) }
+        }
+        let reached = Set(calls.filter { $0.isSend && $0.entered > said.entered }.map(\.descriptor))
+        guard !reached.isEmpty, !members.isSubset(of: reached) else { return nil }
+        return say(
+            "of \(members.count) members, it was sent to \(members.intersection(reached).count)",
+            "\(members.count) 个成员里，只发给了 \(members.intersection(reached).count) 个")
+    }
+
+    /// A connection was accepted, and closed before anything was received on it.
+    static let turnedAway = Cause("turned-away") { evidence in
+        let calls = evidence.timeline.calls
+        for accepted in calls where accepted.isAccept && accepted.result >= 0 {
+            let next = calls.first {
+                $0.descriptor == Int32(accepted.result) && $0.entered > accepted.entered
+                    && ($0.isReceive || $0.name == "close")
+            }
+            if let next, next.name == "close" { return next.callText }
+        }
+        return nil
+    }
+
     /// A send to a member failed, and it was not shut down, nor closed.
     static let failedSendIgnored = Cause("failed-send-ignored") { evidence in
         let calls = evidence.timeline.calls

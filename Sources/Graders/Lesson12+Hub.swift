@@ -6,7 +6,7 @@ import Wire
 
 private let entry = "broadcast-hub"
 private let suspects: [Cause] = [
-    .sendsToTheSlow, .lockTakenTwice, .usesClosedConnection, .clientEndedServer, .waitsForLock,
+    .sendsToTheSlow, .lockTakenTwice, .usesClosedConnection, .clientEndedServer, .waitsForLock, .memberLeftOut,
 ]
 
 let hubChecks: [Check] = [

@@ -154,7 +154,7 @@ extension Trial {
         let listener = try closeOnExecSocket(AF_UNIX, SOCK_STREAM)
         defer { close(listener) }
         try check("bind", address.withSockaddr { bind(listener, $0, $1) })
-        try check("listen", listen(listener, 0))
+        try check("listen", Sockets.listen(listener, 0))
         var waiting: [Int32] = []
         defer { for client in waiting { close(client) } }
         var isFull = false
