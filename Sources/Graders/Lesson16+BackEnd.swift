@@ -165,7 +165,16 @@ private let backEndStopChecks: [Check] = [
             let answer = try begun.answer(to: "POST /upper")
             try answer.expectBody(Array("ABCDEF".utf8), "POST /upper")
         } catch var failure as Failure {
-            failure.cause = "still-accepts"
+            // Who closes the listener last of all did refuse, but only when there was nobody left to lose.
+            let timeline = server.subject.timeline
+            let listener = timeline.calls("listen").last.flatMap {
+                timeline.close(of: $0.descriptor, after: $0.entered)
+            }
+            let connection = timeline.calls.first { $0.isAccept && $0.result >= 0 }
+                .flatMap { timeline.close(of: Int32($0.result), after: $0.entered) }
+            let wasLast =
+                listener.map { listener in (connection?.entered).map { $0 < listener.entered } ?? false } ?? true
+            failure.cause = wasLast ? "still-accepts" : "begun-request-lost"
             throw failure
         }
         try trial.expectReturn(server, cause: "waits-for-who-is-gone")

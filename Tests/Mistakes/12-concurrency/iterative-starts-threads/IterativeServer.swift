@@ -13,7 +13,6 @@ func iterativeServer(host: String, port: UInt16) throws {
     }
 }
 
-
 func makeListener(host: String, port: UInt16) throws -> Int32 {
     let address = try SocketAddress(host: host, port: port)
     let listener = try check("socket", socket(address.family, SOCK_STREAM, 0))
