@@ -98,7 +98,9 @@ extension Cause {
 
     /// A call that may block as long as it likes.
     static let blockedForEver = Cause("blocked-without-limit") { evidence in
-        evidence.timeline.blocked.last { $0.isSend || $0.isReceive || $0.isWait && $0.arguments.1 < 0 }?.callText
+        // Who calls in vain all the time is in some call at any moment, and blocked in none.
+        guard !evidence.timeline.fruitless.values.contains(where: { $0 > 1000 }) else { return nil }
+        return evidence.timeline.blocked.last { $0.isSend || $0.isReceive || $0.isWait && $0.arguments.1 < 0 }?.callText
     }
 }
 

@@ -81,14 +81,14 @@ let lesson11Send: [Check] = [
         let message = trial.random.letters(6 << 20)
         let (call, peer) = try trial.beginSend(message, to: listener, timeout: 2000)
         // A peer that reads a little now and then, as much as it takes for one more send: there is always room again before the
-        // time is over.
+        // time is over. But never so much that one long send could be through with all of it in time.
         let deadline = Deadline()
         var outcome: PendingCall.Outcome?
         while outcome == nil && !deadline.hasPassed {
             let sent = call.subject.timeline.sentCount
             while outcome == nil && !deadline.hasPassed && call.subject.timeline.sentCount == sent {
                 _ = try peer.receive(65_536, until: Deadline(in: 0.05), expected: say("it sends", "它在发送"))
-                outcome = try call.outcomeSoFar(within: 0)
+                outcome = try call.outcomeSoFar(within: 0.05)
             }
             if outcome == nil { outcome = try call.outcomeSoFar(within: 1) }
         }

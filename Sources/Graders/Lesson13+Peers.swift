@@ -18,6 +18,20 @@ extension StreamPeer {
         }
     }
 
+    #if os(Linux)
+    /// The first byte of what TCP_INFO tells, tcp(7).
+    private func tcpState() throws -> UInt8 {
+        var state: UInt8 = 0
+        var length = socklen_t(1)
+        try check("getsockopt", getsockopt(descriptor, IPPROTO_TCP, Int32(TCP_INFO), &state, &length))
+        return state
+    }
+
+    /// enum tcp_state of the kernel.
+    private var tcpFinWait1: UInt8 { 4 }
+    private var tcpClosed: UInt8 { 7 }
+    #endif
+
     /// All that was sent lies in the program's kernel: a recv would get it.
     func waitUntilDelivered() throws {
         #if os(Linux)
@@ -26,7 +40,8 @@ extension StreamPeer {
             var under: Int32 = 0
             // SIOCOUTQ, tcp(7): what the other side has not acknowledged yet.
             try check("ioctl", ioctl(descriptor, UInt(TIOCOUTQ), &under))
-            if under == 0 { return }
+            // A program that has closed the connection gets nothing any more.
+            if try under == 0 || tcpState() == tcpClosed { return }
             if deadline.hasPassed { throw LabError("loopback has not delivered \(under) bytes") }
             poll(nil, 0, 1)
         }
@@ -41,11 +56,9 @@ extension StreamPeer {
         #if os(Linux)
         let deadline = Deadline()
         while true {
-            // The first byte of what TCP_INFO tells is the state, tcp(7); 5 is FIN-WAIT-2: our end was acknowledged.
-            var state: UInt8 = 0
-            var length = socklen_t(1)
-            try check("getsockopt", getsockopt(descriptor, IPPROTO_TCP, Int32(TCP_INFO), &state, &length))
-            if state == 5 { return }
+            // FIN-WAIT-1: our end was not acknowledged yet. Any other state is beyond that, one that the program's own end
+            // has led to as well.
+            if try tcpState() != tcpFinWait1 { return }
             if deadline.hasPassed { throw LabError("loopback has not delivered the end of a stream") }
             poll(nil, 0, 1)
         }

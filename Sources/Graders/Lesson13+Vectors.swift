@@ -96,9 +96,9 @@ extension Cause {
     /// The first call took all that it was given, and there was none after it.
     fileprivate static let vectorsFirstCallOnly = Cause("pieces-left-over") { evidence in
         let sends = evidence.timeline.calls.filter(\.isSend)
-        guard !evidence.failure.difference.isEmpty, sends.count == 1, sends[0].result == sends[0].length else {
-            return nil
-        }
+        guard sends.count == 1, sends[0].result == sends[0].length,
+            !evidence.failure.difference.isEmpty || (sends[0].pieces ?? 1) > 1
+        else { return nil }
         return sends[0].text(now: evidence.now)
     }
 

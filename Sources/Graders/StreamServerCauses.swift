@@ -157,7 +157,8 @@ extension Cause {
     /// A thread serves, but nobody is back in accept: the one that accepts waits for the thread to end.
     static let waitsForThread = Cause("waits-for-thread") { evidence in
         let timeline = evidence.timeline
-        guard let accepting = timeline.calls.last(where: \.isAccept), !accepting.isBlocked,
+        // Who spins does not wait.
+        guard evidence.loadNow < 0.5, let accepting = timeline.calls.last(where: \.isAccept), !accepting.isBlocked,
             let serving = timeline.blocked.last(where: { $0.isReceive || $0.isSend }),
             serving.process == accepting.process, serving.thread != accepting.thread,
             // In poll it is about to call accept again.

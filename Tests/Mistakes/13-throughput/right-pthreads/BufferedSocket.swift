@@ -5,8 +5,8 @@ import Sockets
 final class BufferedSocket: BufferedStream {
     private let socket: Int32
     private let capacity: Int
-    private let room: UnsafeMutablePointer<UInt8>
-    private let size: Int
+    private var room: UnsafeMutablePointer<UInt8>
+    private var size: Int
     private var from = 0
     private var to = 0
     private var pending: [UInt8] = []
@@ -50,7 +50,13 @@ final class BufferedSocket: BufferedStream {
     }
 
     func readExactly(_ count: Int) throws -> [UInt8] {
-        precondition(count <= size, "more than this buffer was made for")
+        if count > size {
+            let larger = UnsafeMutablePointer<UInt8>.allocate(capacity: count)
+            memcpy(larger, room + from, to - from)
+            (from, to) = (0, to - from)
+            room.deallocate()
+            (room, size) = (larger, count)
+        }
         while to - from < count {
             guard try fetch() else { throw StreamError.ended(received: to - from) }
         }

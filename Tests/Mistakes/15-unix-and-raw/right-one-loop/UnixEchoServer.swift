@@ -14,11 +14,12 @@ func unixEchoServer(path: String, stop: Int32) throws {
 
     let mask = umask(0o177)
     var result = address.withSockaddr { bind(listener, $0, $1) }
-    if result < 0 && errno == EADDRINUSE && isDead(path, address) {
+    var code = errno
+    if result < 0 && code == EADDRINUSE && isDead(path, address) {
         unlink(path)
         result = address.withSockaddr { bind(listener, $0, $1) }
+        code = errno
     }
-    let code = errno
     umask(mask)
     guard result == 0 else { throw SocketError("bind", code) }
     defer { unlink(path) }
