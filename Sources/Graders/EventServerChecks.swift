@@ -82,7 +82,7 @@ func eventServerChecks(_ entry: String, prefix: String, crowd count: Int, suspec
             let server = try trial.serve(entry)
             try uppercaseExchange.runOnce(server)
             try server.expectClosed(downTo: nil)
-            let before = server.subject.descriptorCount
+            let before = server.subject.socketCount
             // One that says nothing, one in the middle of its answers, one that still has to be answered.
             let silent = try server.connect()
             let deaf = try server.connect(smallBuffers: true)
@@ -146,7 +146,7 @@ extension Timeline {
 extension Server {
     /// Waits until the connections that are over have been closed.
     ///
-    /// - Parameter count: as many descriptors may stay open; nil: whatever is open when everything accepted is closed.
+    /// - Parameter count: as many sockets may stay open; nil: whatever is open when everything accepted is closed.
     fileprivate func expectClosed(downTo count: Int?) throws {
         let expected = say("connections that broke off are closed", "断开的连接都被关闭")
         let closed = try subject.waitForTimeline { timeline -> Bool? in
@@ -157,7 +157,7 @@ extension Server {
             }
             return open.isEmpty ? true : nil
         }
-        guard closed == true, count.map({ subject.descriptorCount <= $0 }) ?? true else {
+        guard closed == true, count.map({ subject.socketCount <= $0 }) ?? true else {
             throw Failure(expected: expected, got: say("some are still open", "还有没关闭的"))
         }
     }
