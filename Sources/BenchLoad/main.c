@@ -357,6 +357,8 @@ int main(int count, char **arguments) {
     if (plan.connections < 1 || plan.size < 1 || plan.size > 65000 || (plan.seconds <= 0 && plan.messages < 1)) {
         wrong("a number is out of range");
     }
+    /* A frame must have room for what is said, and its JSON. */
+    if (plan.protocol == protocol_chat && plan.size > 200) wrong("--size of chat is at most 200");
     plan.server = &arguments[index + 1];
     signal(SIGALRM, give_up);
     alarm(most_seconds);

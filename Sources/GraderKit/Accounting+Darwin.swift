@@ -36,15 +36,6 @@ extension Subject {
         return max(0, Int(used) / size)
     }
 
-    /// Without the descriptors that a library makes for itself, whenever it needs them first.
-    public var socketCount: Int {
-        let most = Int(descriptorTableSize())
-        var list = [proc_fdinfo](repeating: proc_fdinfo(), count: most)
-        let size = MemoryLayout<proc_fdinfo>.stride
-        let used = proc_pidinfo(processNumber, PROC_PIDLISTFDS, 0, &list, Int32(most * size))
-        return sockets(among: Set(list.prefix(max(0, Int(used) / size)).map(\.proc_fd))).count
-    }
-
     /// Of these descriptors those that are open, and are sockets: the kernel's own word, whoever closed the others.
     public func sockets(among descriptors: Set<Int32>) -> Set<Int32> {
         descriptors.filter {

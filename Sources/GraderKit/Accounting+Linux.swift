@@ -35,11 +35,6 @@ extension Subject {
     /// How many descriptors it has open, the lab's own two among them.
     public var descriptorCount: Int { entries("/proc/\(processNumber)/fd").count }
 
-    /// Without the descriptors that a library makes for itself, whenever it needs them first.
-    public var socketCount: Int {
-        sockets(among: Set(entries("/proc/\(processNumber)/fd").compactMap { Int32($0) })).count
-    }
-
     /// Of these descriptors those that are open, and are sockets: the kernel's own word, whoever closed the others.
     public func sockets(among descriptors: Set<Int32>) -> Set<Int32> {
         descriptors.filter {

@@ -100,6 +100,11 @@ extension Cause {
         else { return nil }
         return description
     }
+    /// No client could have reached it yet.
+    static let couldNotStart = Cause("could-not-start") { evidence in
+        guard case .threw(_, _, _, let description)? = evidence.returned else { return nil }
+        return description
+    }
     static let returnedEarly = Cause("server-returned") { evidence in
         guard case .returned? = evidence.returned else { return nil }
         return ""
@@ -248,7 +253,7 @@ extension Cause {
     /// that is looked at before.
     static let general: [Cause] = [
         interruptedCall, portTaken, threw, returnedEarly, exited, killed, portInHostOrder, ignoredPort, ignoredHost,
-        neverBound, neverListened, shortSend, spinning, busy, blockedInReceive,
+        couldNotStart, neverBound, neverListened, shortSend, spinning, busy, blockedInReceive,
     ]
 }
 

@@ -57,17 +57,7 @@ final class FramePeer {
         _ opcode: Opcode, _ payload: [UInt8] = [], isFinal: Bool = true, mask: [UInt8]?? = nil
     ) -> [UInt8] {
         let key = mask ?? (role == .client ? random.bytes(4) : nil)
-        var bytes = [(isFinal ? 0x80 : 0) | opcode.rawValue]
-        let maskBit: UInt8 = key == nil ? 0 : 0x80
-        switch payload.count {
-        case ...125: bytes.append(maskBit | UInt8(payload.count))
-        case ...0xFFFF: bytes += [maskBit | 126, UInt8(payload.count >> 8), UInt8(payload.count & 0xFF)]
-        default:
-            bytes.append(maskBit | 127)
-            bytes += withUnsafeBytes(of: UInt64(payload.count).bigEndian, Array.init)
-        }
-        guard let key else { return bytes + payload }
-        return bytes + key + masked(payload, with: key)
+        return wireFrame(opcode.rawValue, payload, isFinal: isFinal, mask: key)
     }
 
     func send(_ opcode: Opcode, _ payload: [UInt8] = [], isFinal: Bool = true, mask: [UInt8]?? = nil) throws {

@@ -5,16 +5,6 @@ import Sockets
 import Wire
 
 extension Timeline {
-    /// Accepted and not closed.
-    fileprivate var openConnections: [Int32] {
-        var open: [Int32] = []
-        for call in calls where call.returned != nil {
-            if call.isAccept, call.result >= 0 { open.append(Int32(call.result)) }
-            if call.name == "close" { open.removeAll { $0 == call.descriptor } }
-        }
-        return open
-    }
-
     fileprivate var listenerIsClosed: Bool {
         guard let listen = calls("listen").last else { return false }
         return close(of: listen.descriptor, after: listen.entered) != nil

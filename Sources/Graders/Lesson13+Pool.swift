@@ -404,6 +404,8 @@ extension Trial {
             }
             if isJudged { return }
         }
+        throw Unavailable(
+            say("this machine is too busy to tell how long a connection was idle", "这台机器太忙，分不清连接空闲了多久"))
     }
 
     /// The server stays until the report is written: a program that waits for an answer must be seen waiting, and not what
@@ -426,6 +428,7 @@ extension Trial {
             var interest = pollfd(fd: client, events: Int16(POLLOUT), revents: 0)
             if poll(&interest, 1, 200) == 0 { return }
         }
+        throw Unavailable(say("this kernel's queues never fill up", "这个内核的等待队列填不满"))
     }
 
     fileprivate func makePool(to address: SocketAddress, limit: Int, idleLimit: Int = 60_000) throws -> TriedPool {

@@ -157,14 +157,17 @@ extension Trial {
         try check("listen", Sockets.listen(listener, 0))
         var waiting: [Int32] = []
         defer { for client in waiting { close(client) } }
-        var isFull = false
-        while !isFull, waiting.count < 16 {
+        var (isFull, isRefused) = (false, false)
+        while !isFull, !isRefused, waiting.count < 16 {
             let client = try closeOnExecSocket(AF_UNIX, SOCK_STREAM)
             waiting.append(client)
             try check("fcntl", fcntl(client, F_SETFL, O_NONBLOCK))
-            isFull = address.withSockaddr { connect(client, $0, $1) } == -1 && errno == EAGAIN
+            let error = address.withSockaddr { connect(client, $0, $1) } == 0 ? 0 : errno
+            (isFull, isRefused) = (error == EAGAIN, error == ECONNREFUSED)
         }
-        guard isFull else { return }
+        // Elsewhere than on Linux a full queue refuses, as if nobody listened: no server can tell the two.
+        if isRefused { return }
+        guard isFull else { throw LabError("the queue of a listener does not fill up") }
         note(say("at \(path) somebody listens whose queue is full", "\(path) 上有人在监听，它的队列已满"))
         do {
             try expectInUse(

@@ -228,14 +228,19 @@ private struct StreamServerChecks {
         check("descriptors", suspects: [.connectionLeak, .parentKeepsConnection, .readsPastTheEnd, .leftOpen]) {
             [entry, exchange] trial in
             let server = try trial.serve(entry, descriptorLimit: descriptorLimit)
-            let began = now()
+            // A server that leaves each client waiting would keep the grader for an hour. A busy machine may delay any one
+            // of them, not all.
+            var quickest = UInt64.max
             for number in 1...1_000 {
+                let began = now()
                 try exchange.runOnce(server)
-                // A server that leaves each client waiting for seconds would keep the grader for an hour.
-                guard now() - began < UInt64(250e9 * Deadline.scale) else {
+                quickest = min(quickest, now() - began)
+                guard number < 30 || quickest < UInt64(250e6 * Deadline.scale) else {
                     throw Failure(
                         expected: say("1,000 clients are served, one after another", "先后为 1,000 个客户端服务"),
-                        got: say("only \(number) after a long time", "过了很久只服务了 \(number) 个"))
+                        got: say(
+                            "each of the first \(number) took \(quickest / 1_000_000) ms or more",
+                            "前 \(number) 个客户端，每个至少用了 \(quickest / 1_000_000) 毫秒"))
                 }
             }
         }

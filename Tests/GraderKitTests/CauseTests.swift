@@ -111,6 +111,12 @@ final class CauseTests: XCTestCase {
         XCTAssertEqual(found, "server-threw: accept: bad")
     }
 
+    func testServerThatCouldNotStart() {
+        tap.call("socket", with: [Int64(AF_INET), stream], result: -1, error: EMFILE)
+        returned = .threw(type: "SocketError", name: "socket", code: EMFILE, description: "socket: too many")
+        XCTAssertEqual(found, "could-not-start: socket: too many")
+    }
+
     /// It threw because a call was interrupted: that comes first.
     func testInterruptionBeforeTheErrorThatItCaused() {
         serve()

@@ -85,9 +85,8 @@ final class HostTests: ProbeTestCase {
         XCTAssertEqual(returned.status, .failed)
         XCTAssertEqual(returned.report?.cause, "server-returned")
         let threw = judge { trial in _ = try trial.serve("throws-at-once") }
-        // It has not called anything: no client is to blame for what it threw.
-        XCTAssertEqual(threw.report?.cause, "never-bound")
-        XCTAssertTrue(threw.report?.got.contains("bind: Permission denied (EACCES)") == true)
+        XCTAssertEqual(threw.report?.cause, "could-not-start")
+        XCTAssertEqual(threw.report?.detail, "bind: Permission denied (EACCES)")
     }
 
     /// A program starts in the folder of its trial, and its descriptors begin where they would alone.
