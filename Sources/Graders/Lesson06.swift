@@ -45,7 +45,9 @@ private let selectServerChecks: [Check] =
             try uppercaseExchange.runOnce(server)
         },
     ] + eventServerChecks("select-server", prefix: "select", crowd: 500, suspects: selectSuspects)
-    + streamServerChecks("select-server", prefix: "select", exchange: uppercaseExchange, suspects: selectSuspects)
+    + streamServerChecks(
+        "select-server", prefix: "select", exchange: uppercaseExchange,
+        suspects: selectSuspects + [.pendingDroppedAtEnd])
 
 /// Mistakes that any check of a server over select may run into.
 private let selectSuspects: [Cause] = [.tooFewBits, .setNotRebuilt, .alwaysAsksToWrite, .acceptBlocks]

@@ -84,8 +84,11 @@ extension Cause {
     static let readOnce = Cause("edge-read-once") { evidence in
         let calls = evidence.timeline.calls
         guard calls.contains(where: \.asksForEdges), evidence.timeline.blocked.contains(where: \.isWait),
-            let last = calls.last(where: \.isReceive), last.result > 0
+            let index = calls.lastIndex(where: \.isReceive), calls[index].result > 0,
+            // A second receive at once: it does receive again, and stopped for another reason.
+            index == 0 || !calls[index - 1].isReceive || calls[index - 1].descriptor != calls[index].descriptor
         else { return nil }
+        let last = calls[index]
         return say("\(last.callText) = \(last.result), and then it waited", "\(last.callText) = \(last.result)，然后就去等待了")
     }
 

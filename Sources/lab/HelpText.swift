@@ -41,7 +41,7 @@ struct HelpText {
             lines += text.wrapped(to: width, hanging: displayWidth(lead) + 4)
         }
         lines.append(StyledText())
-        lines += StyledText(capitalized(command.summary.description) + say(".", "。")).wrapped(to: width)
+        lines += StyledText(sentence(command.summary.description)).wrapped(to: width)
         for paragraph in (command.details?.description ?? "").split(separator: "\n") {
             lines.append(StyledText())
             lines += StyledText(String(paragraph)).wrapped(to: width)
@@ -74,7 +74,10 @@ struct HelpText {
             }
     }
 
-    private func capitalized(_ text: String) -> String { text.prefix(1).uppercased() + text.dropFirst() }
+    private func sentence(_ text: String) -> String {
+        let capitalized = text.prefix(1).uppercased() + text.dropFirst()
+        return text.hasSuffix("?") || text.hasSuffix("？") ? capitalized : capitalized + say(".", "。")
+    }
 }
 
 extension String {

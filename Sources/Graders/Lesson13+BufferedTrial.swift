@@ -1,0 +1,189 @@
+// The buffered socket of lesson 13 that is tried: operations on it, and what must come of them.
+import Course
+import GraderKit
+import Sockets
+import Wire
+
+/// What it is asked to do: see `BufferedStream.perform` of Course.
+enum Operation {
+    case line
+    case exactly(Int)
+    case write([UInt8])
+    case writeEach([UInt8], Int)
+    case flush
+
+    var value: Value {
+        switch self {
+        case .line: return .list([.string("line")])
+        case .exactly(let count): return .list([.string("exactly"), .int(count)])
+        case .write(let bytes): return .list([.string("write"), .bytes(bytes)])
+        case .writeEach(let bytes, let size): return .list([.string("write-each"), .bytes(bytes), .int(size)])
+        case .flush: return .list([.string("flush")])
+        }
+    }
+}
+
+/// What was done to a line that should have been left alone.
+func changed(_ line: [UInt8], to answer: Value) -> String? {
+    guard case .bytes(let got) = answer else { return nil }
+    if got + [UInt8(ascii: "\r")] == line { return "cr-removed" }
+    // U+FFFD in UTF-8, which random bytes hardly ever are.
+    let replaced = Array("\u{FFFD}".utf8)
+    let isReplaced = got.indices.contains {
+        got[$0...].starts(with: replaced) && !line[min($0, line.count)...].starts(with: replaced)
+    }
+    return isReplaced ? "decoded-as-text" : nil
+}
+
+struct Buffered {
+    let trial: Trial
+    let process: Subject
+    let number: Int
+    let peer: StreamPeer
+
+    func begin(_ operations: [Operation]) throws -> PendingCall {
+        try trial.begin("buffered-do", [.int(number), .list(operations.map(\.value))], in: process)
+    }
+
+    /// What came of each.
+    func answers(_ operations: [Operation]) throws -> [Value] { try answers(of: begin(operations)) }
+
+    func answers(of call: PendingCall) throws -> [Value] {
+        guard case .list(let answers) = try call.value() else { throw LabError("buffered-do answers with a list") }
+        return answers
+    }
+
+    func expectDone(_ operations: [Operation]) throws {
+        for (operation, answer) in zip(operations, try answers(operations)) {
+            guard answer == .none else {
+                throw Failure(
+                    expected: say("\(operation.name) succeeds", "\(operation.name) 成功"), got: answer.outcomeText)
+            }
+        }
+    }
+
+    func expectError(_ code: Int32, of operation: Operation, says answer: Value) throws {
+        guard answer.thrownCode == code else {
+            throw Failure(
+                expected: say(
+                    "\(operation.name) throws SocketError \(errorName(code))",
+                    "\(operation.name) 抛出 SocketError \(errorName(code))"),
+                got: answer.outcomeText,
+                cause: answer.thrown?.type != "SocketError" && hasFailed(with: code) ? "break-unnoticed" : nil)
+        }
+    }
+
+    private func hasFailed(with code: Int32) -> Bool {
+        process.catchUp()
+        return process.timeline.calls.contains { $0.failed && $0.error == code }
+    }
+
+    var sends: [Call] {
+        process.catchUp()
+        return process.timeline.calls.filter(\.isSend)
+    }
+
+    /// How many bytes went.
+    var sent: Int { sends.reduce(0) { $0 + max(0, Int($1.result)) } }
+
+    func expectFewCalls(
+        _ most: Int, _ what: String, where isOne: (Call) -> Bool, cause: String? = nil
+    ) throws {
+        process.catchUp()
+        let count = process.timeline.calls.filter(isOne).count
+        guard count > most else { return }
+        throw Failure(
+            expected: say("at most \(most) \(what)", "\(what)不超过 \(most)"), got: say("\(count)", "\(count) 次"),
+            cause: cause)
+    }
+
+    /// The program ends, and with it the stream: what has not arrived by then never will.
+    ///
+    /// - Parameter cause: if all that came is right, and there is too little.
+    func expectAll(_ message: [UInt8], after what: String, cause: String = "rest-not-sent") throws {
+        process.catchUp()
+        process.stop()
+        let got = try peer.receiveToEnd()
+        guard got != message else { return }
+        throw Failure(
+            expected: say(
+                "all \(message.count) bytes, in order, after \(what)", "\(what)之后，\(message.count) 字节全部按顺序到达"),
+            got: say("\(got.count) bytes", "收到 \(got.count) 字节"),
+            difference: byteDifference(expected: message, got: got),
+            cause: got.count < message.count && message.starts(with: got) ? cause : nil)
+    }
+
+    func expectNothingMore() throws {
+        process.catchUp()
+        process.stop()
+        try peer.expectEnd()
+    }
+}
+
+extension Operation {
+    fileprivate var name: String {
+        switch self {
+        case .line: return "readLine"
+        case .exactly(let count): return "readExactly(\(count))"
+        case .write, .writeEach: return "write"
+        case .flush: return "flush"
+        }
+    }
+}
+
+extension Trial {
+    func makeBuffered(capacity: Int, plan: FaultPlan = .none, smallBuffers: Bool = false) throws -> Buffered {
+        let listener = try listen(smallBuffers: smallBuffers)
+        let process = try launch(plan: plan)
+        let call = try begin("buffered-make", [listener.socketArgument, .int(capacity)], in: process)
+        let peer = try listener.accept(from: call)
+        guard case .int(let number) = try call.value() else { throw LabError("buffered-make answers with a number") }
+        return Buffered(trial: self, process: process, number: number, peer: peer)
+    }
+
+    /// - Parameter what: completes "expected …": line 7.
+    func expect(_ answer: Value, says expected: Value, _ what: String, cause: String? = nil) throws {
+        guard answer != expected else { return }
+        var difference: [String] = []
+        if case .bytes(let expected) = expected, case .bytes(let got) = answer {
+            difference = byteDifference(expected: expected, got: got)
+        }
+        throw Failure(
+            expected: say("\(what): \(expected.outcomeText)", "\(what)：\(expected.outcomeText)"),
+            got: answer.outcomeText,
+            difference: difference, cause: cause)
+    }
+}
+
+extension Value {
+    /// `threw SocketError …`, or what it returned, for people.
+    var outcomeText: String {
+        switch self {
+        case .list(let words):
+            guard words.count == 4, words[0] == .string("threw"), case .string(let type) = words[1],
+                case .string(let text) = words[2]
+            else { return self.text }
+            return say("it threw \(type): \(text)", "抛出 \(type)：\(text)")
+        case .none: return say("nil", "nil")
+        case .bytes(let bytes): return quoted(bytes)
+        default: return text
+        }
+    }
+
+    /// The errno of a `SocketError` that was thrown.
+    var thrownCode: Int32? {
+        guard case .list(let words) = self, words.count == 4,
+            words.prefix(2) == [.string("threw"), .string("SocketError")],
+            case .int(let code) = words[3]
+        else { return nil }
+        return Int32(clamping: code)
+    }
+
+    /// What was thrown: `timedOut` of `PoolError`.
+    var thrown: (type: String, name: String)? {
+        guard case .list(let words) = self, words.count == 4, words[0] == .string("threw"),
+            case .string(let type) = words[1], case .string(let name) = words[2]
+        else { return nil }
+        return (type, name)
+    }
+}
