@@ -387,13 +387,13 @@ let frameDecoderOfLesson09Checks: [Check] = [
         try trial.expectLinearCost(128 << 10, chunk: 1 << 30, cause: "moves-all-frames") { size in
             ([], tiny, size / tiny.count, events: size / tiny.count)
         }
-        try trial.expectLinearCost(64 << 10, chunk: 256, cause: "decodes-again") { size in
+        try trial.expectLinearCost(256 << 10, chunk: 256, cause: "decodes-again") { size in
             let header = trial.header(.server, textOpcode, UInt64(size))
             // "A" all along is a pattern of four bytes under the mask.
             return (header, header.suffix(4).map { $0 ^ 65 }, size / 4, events: 1)
         }
         let fragment = trial.frame(.server, continuationOpcode, [65], isFinal: false)
-        try trial.expectLinearCost(64 << 10, chunk: 4096, cause: "decodes-again") { size in
+        try trial.expectLinearCost(256 << 10, chunk: 512, cause: "decodes-again") { size in
             (trial.frame(.server, textOpcode, [], isFinal: false), fragment, size / fragment.count, events: 0)
         }
     },

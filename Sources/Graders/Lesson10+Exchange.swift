@@ -11,6 +11,22 @@ let nonblockingExchangeChecks: [Check] = [
         try exchange.peer.send("thank you, ")
         try exchange.peer.send("very well")
         try exchange.expectAnswer("thank you, very well")
+        // Each call brings a copy of its socket, which is the caller's. What a library makes for itself is there by now.
+        let before = exchange.subject.descriptorCount
+        for _ in 0..<5 {
+            let next = try trial.beginExchange("ping", answerLength: 4, in: exchange.subject)
+            try next.peer.send("pong")
+            try next.expectAnswer("pong")
+        }
+        let more = exchange.subject.descriptorCount - before
+        guard more == 5 else {
+            throw Failure(
+                expected: say(
+                    "after five more exchanges the five sockets that were lent are open, and nothing else",
+                    "又交换五次之后，只多了借给它的五个套接字，都开着"),
+                got: say("\(more) more descriptors are open", "多开着 \(more) 个描述符"),
+                cause: more > 5 ? "own-descriptor-left-open" : "ended-what-was-lent")
+        }
     },
     Check("exchange-nonblocking", suspects: [.staysBlocking] + Cause.exchanging) { trial in
         let exchange = try trial.beginExchange("ping", answerLength: 4)
@@ -223,14 +239,14 @@ private struct PendingExchange {
 
 extension Trial {
     fileprivate func beginExchange(
-        _ request: String, answerLength: Int, flags: Int32 = 0, plan: FaultPlan = .none
+        _ request: String, answerLength: Int, flags: Int32 = 0, plan: FaultPlan = .none, in process: Subject? = nil
     ) throws -> PendingExchange {
-        try beginExchange(Array(request.utf8), answerLength: answerLength, flags: flags, plan: plan)
+        try beginExchange(Array(request.utf8), answerLength: answerLength, flags: flags, plan: plan, in: process)
     }
 
     /// - Parameter flags: what the socket has beside O_RDWR when the program gets it.
     fileprivate func beginExchange(
-        _ request: [UInt8], answerLength: Int, flags: Int32 = 0, plan: FaultPlan = .none
+        _ request: [UInt8], answerLength: Int, flags: Int32 = 0, plan: FaultPlan = .none, in process: Subject? = nil
     ) throws -> PendingExchange {
         let listener = try listen(smallBuffers: true)
         let socket = try OwnedSocket(AF_INET, SOCK_STREAM)
@@ -240,7 +256,8 @@ extension Trial {
         try check("connect", address.withSockaddr { connect(socket.descriptor, $0, $1) })
         try check("fcntl", fcntl(socket.descriptor, F_SETFL, flags))
         let call = try begin(
-            "nonblocking-exchange", [.passed(socket.descriptor), .bytes(request), .int(answerLength)], plan: plan)
+            "nonblocking-exchange", [.passed(socket.descriptor), .bytes(request), .int(answerLength)], plan: plan,
+            in: process)
         let peer = try listener.accept(from: call)
         try SocketOptions(sendBuffer: 16_384).apply(to: peer.descriptor)
         return PendingExchange(trial: self, socket: socket, call: call, peer: peer)

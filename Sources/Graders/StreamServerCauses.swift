@@ -158,7 +158,7 @@ extension Cause {
     static let waitsForThread = Cause("waits-for-thread") { evidence in
         let timeline = evidence.timeline
         // Who spins does not wait.
-        guard evidence.loadNow < 0.5, let accepting = timeline.calls.last(where: \.isAccept), !accepting.isBlocked,
+        guard evidence.loadNow < 0.05, let accepting = timeline.calls.last(where: \.isAccept), !accepting.isBlocked,
             let serving = timeline.blocked.last(where: { $0.isReceive || $0.isSend }),
             serving.process == accepting.process, serving.thread != accepting.thread,
             // In poll it is about to call accept again.
