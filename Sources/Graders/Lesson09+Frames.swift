@@ -384,7 +384,7 @@ let frameDecoderOfLesson09Checks: [Check] = [
     Check("decode-cost") { trial in
         // Many tiny frames in one chunk; one long text in small chunks; and one in tiny fragments.
         let tiny = trial.frame(.server, binaryOpcode, [65])
-        try trial.expectLinearCost(128 << 10, chunk: 1 << 30, cause: "moves-all-frames") { size in
+        try trial.expectLinearCost(256 << 10, chunk: 1 << 30, cause: "moves-all-frames") { size in
             ([], tiny, size / tiny.count, events: size / tiny.count)
         }
         try trial.expectLinearCost(256 << 10, chunk: 256, cause: "decodes-again") { size in
