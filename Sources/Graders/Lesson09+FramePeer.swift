@@ -184,9 +184,11 @@ final class FramePeer {
     }
 
     /// A close frame with this code (nil: empty), and then the end of the stream.
-    func expectClose(_ code: UInt16?, cause: String? = nil, causeIfLate: String? = nil) throws {
+    func expectClose(
+        _ code: UInt16?, cause: String? = nil, causeIfLate: String? = nil, causeIfEnded: String? = nil
+    ) throws {
         let wanted = code.map { "close \($0)" } ?? say("an empty close frame", "空的关闭帧")
-        let frame = try nextFrame(wanted, cause: cause, causeIfLate: causeIfLate)
+        let frame = try nextFrame(wanted, cause: causeIfEnded ?? cause, causeIfLate: causeIfLate)
         try checkMask(frame)
         let got = frame.payload.count >= 2 ? UInt16(frame.payload[0]) << 8 | UInt16(frame.payload[1]) : nil
         guard frame.opcode == Opcode.close.rawValue, got == code, frame.payload.count != 1 else {

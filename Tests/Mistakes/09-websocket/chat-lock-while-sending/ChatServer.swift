@@ -61,7 +61,7 @@ private final class Room: @unchecked Sendable {
 
     private func broadcast(_ frame: [UInt8], from sender: Int32) {
         lock.withLock {
-            for member in members where member != sender || rules.echoesToSender { send(frame, to: member) }
+            for member in members.sorted() where member != sender || rules.echoesToSender { send(frame, to: member) }
         }
     }
 
