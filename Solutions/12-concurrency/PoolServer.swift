@@ -13,8 +13,8 @@ func poolServer(host: String, port: UInt16, limits: PoolLimits, stop: Int32) thr
         pool.stop()
     }
     while pool.waitForRoom() {
-        // No accept without a place for the connection. (The stop makes poll come back as well, and room is refused.)
-        guard waitUntilReadable([listener, stop]) == listener else { continue }
+        // No accept without a place for the connection.
+        guard waitUntilReadable([listener, stop]) == listener else { break }
         do { pool.take(try acceptClient(listener)) } catch {
             close(listener)
             pool.stop()
@@ -24,6 +24,7 @@ func poolServer(host: String, port: UInt16, limits: PoolLimits, stop: Int32) thr
     }
     // First of all nobody joins any more, and then those who are there are served to their end.
     close(listener)
+    pool.stop()
     pool.finish()
 }
 

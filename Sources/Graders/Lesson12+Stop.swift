@@ -56,16 +56,14 @@ func gracefulStopChecks(_ entry: String, prefix: String, suspects: [Cause]) -> [
             try server.askToStop(trial)
             // The deaf client holds it up until the grace is over; the listener must not.
             try server.expectReturn(within: Deadline.patience + Double(Lesson12.grace) / 1000)
+            try trial.expectEverythingClosed(server)
             let timeline = server.subject.timeline
+            // A close that left no record was not necessarily the wrong one.
             guard let listen = timeline.calls("listen").last,
                 let accepted = timeline.calls.last(where: { $0.isAccept && $0.result >= 0 }),
                 let refused = timeline.close(of: listen.descriptor, after: listen.entered),
                 let gone = timeline.close(of: Int32(accepted.result), after: accepted.entered)
-            else {
-                throw Failure(
-                    expected: say("the listener and the connection are closed", "监听套接字和连接都已关闭"),
-                    got: say("one of them is not", "有一个没有关闭"), cause: "left-open-at-stop")
-            }
+            else { return }
             guard refused.entered < gone.entered else {
                 throw Failure(
                     expected: say(

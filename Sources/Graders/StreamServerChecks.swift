@@ -234,10 +234,13 @@ private struct StreamServerChecks {
             // A server that leaves each client waiting would keep the grader for an hour. A busy machine may delay any one
             // of them, not all.
             var quickest = UInt64.max
+            var mayBeBehind = true
             for number in 1...1_000 {
                 let began = now()
                 try exchange.runOnce(server)
                 quickest = min(quickest, now() - began)
+                // On a busy machine its threads may be behind with closing. Who leaks is never done with it.
+                if mayBeBehind { mayBeBehind = server.waitForDescriptors(descriptorLimit / 2) }
                 guard number < 30 || quickest < UInt64(250e6 * Deadline.scale) else {
                     throw Failure(
                         expected: say("1,000 clients are served, one after another", "先后为 1,000 个客户端服务"),
@@ -323,6 +326,21 @@ private struct StreamServerChecks {
 private let burst = 50
 /// How many descriptors a server may have open while 1,000 clients come and go, one after another.
 private let descriptorLimit = 64
+
+extension Server {
+    /// Waits until the program has at most so many descriptors open.
+    ///
+    /// - Returns: false if that did not come in time.
+    fileprivate func waitForDescriptors(_ most: Int) -> Bool {
+        let deadline = Deadline()
+        while subject.descriptorCount > most {
+            if deadline.hasPassed { return false }
+            // Nobody tells when a descriptor is closed: the kernel's list is looked at again.
+            poll(nil, 0, 5)
+        }
+        return true
+    }
+}
 
 extension Trial {
     /// Clients are connected and say nothing for a second: the server waits.
