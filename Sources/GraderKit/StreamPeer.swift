@@ -120,6 +120,8 @@ public final class StreamPeer {
     /// - Parameter isEnough: ends it before, where the program has kept too much already.
     public func sendUntilStuck(_ bytes: [UInt8], isEnough: (Timeline) -> Bool = { _ in false }) throws -> Int {
         let began = now()
+        // It may not even have been let run to accept.
+        let wholeWait = Deadline()
         var sent = 0
         while sent < bytes.count {
             let count = try sendWhatFits(Array(bytes[sent...]))
@@ -132,8 +134,12 @@ public final class StreamPeer {
             }
             guard state == .late else { continue }
             let timeline = subject.timeline
-            let last = timeline.calls.last { $0.isReceive && $0.result > 0 }?.returned ?? 0
-            if isEnough(timeline) || now() > last + 200_000_000 { break }
+            if isEnough(timeline) { break }
+            if let last = timeline.calls.last(where: { $0.isReceive && $0.result > 0 })?.returned {
+                if now() > last + 200_000_000 { break }
+            } else if wholeWait.hasPassed {
+                break
+            }
         }
         trial.note(
             say("\(name): send \(sent) bytes, and read nothing", "\(name)：发送 \(sent) 字节，什么也不读"), at: began)

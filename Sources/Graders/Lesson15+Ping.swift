@@ -45,7 +45,9 @@ let pingChecks: [Check] = [
             let request = try play.request(1)
             let received = now()
             try play.send(.reply(play.identifier ^ 0x0100, 1, request.payload), to: request)
-            try play.send(.reply(play.identifier.byteSwapped, 1, request.payload), to: request)
+            // Where both of its bytes are equal, the identifier is the same in either order.
+            let swapped = play.identifier.byteSwapped
+            try play.send(.reply(swapped == play.identifier ? swapped ^ 1 : swapped, 1, request.payload), to: request)
             try play.send(.reply(play.identifier, 2, request.payload), to: request)
             try play.send(.reply(play.identifier, 0x0100, request.payload), to: request)
             var damaged = ICMPMessage.reply(play.identifier, 1, request.payload)
