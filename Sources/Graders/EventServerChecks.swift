@@ -170,6 +170,8 @@ extension Server {
     /// - Parameter count: as many descriptors may stay open; nil: whatever is open when everything accepted is closed.
     fileprivate func expectClosed(downTo count: Int?) throws {
         let expected = say("connections that broke off are closed", "断开的连接都被关闭")
+        // What is not known of yet would not count as open.
+        subject.catchUp()
         let closed = try subject.waitForTimeline { $0.openConnections.isEmpty ? true : nil }
         guard closed == true, count.map({ subject.descriptorCount <= $0 }) ?? true else {
             throw Failure(expected: expected, got: say("some are still open", "还有没关闭的"))
