@@ -208,16 +208,34 @@ func crashPlace(in output: String) -> Place? {
 }
 
 extension Timeline {
-    /// The calls that tell most: how it was set up, its last ones, and whatever is still blocked.
+    /// The calls that tell most: its last ones, and whatever is still blocked. What came several times in a row is one
+    /// line, so that a program that turns in a circle shows how it came there.
     func excerpt(now: UInt64, most: Int = 6) -> [String] {
         let dull: Set = ["close", "getsockname", "fcntl", "setsockopt", "getsockopt", "sigaction", "signal"]
         let shown = calls.indices.filter { !dull.contains(calls[$0].name) || calls[$0].failed }
-        var chosen = Set(shown.suffix(most))
-        for index in calls.indices where calls[index].isBlocked { chosen.insert(index) }
-        let lines = chosen.sorted().suffix(most + 2).map { calls[$0].text(now: now) }
-        let skipped = calls.count - lines.count
+        var rows: [(index: Int, text: String, times: Int)] = []
+        for index in shown.reversed() {
+            let text = calls[index].text(now: now)
+            if rows.last?.text == text {
+                rows[rows.count - 1].times += 1
+            } else if rows.count < most {
+                rows.append((index, text, 1))
+            } else {
+                break
+            }
+        }
+        let seen = shown.suffix(rows.reduce(0) { $0 + $1.times })
+        for index in calls.indices where calls[index].isBlocked && !seen.contains(index) {
+            rows.append((index, calls[index].text(now: now), 1))
+        }
+        rows = rows.sorted { $0.index < $1.index }.suffix(most + 2)
+        let told = rows.reduce(0) { $0 + $1.times }
+        let skipped = calls.count - told
+        let lines = rows.map { row in
+            row.text + (row.times > 1 ? say("   (\(row.times) times)", "   （\(row.times) 次）") : "")
+        }
         return
-            (skipped > 0 && shown.count > lines.count
+            (skipped > 0 && shown.count > told
             ? [say("… \(skipped) calls before and between", "……前面和中间还有 \(skipped) 个调用")] : []) + lines
     }
 }

@@ -11,7 +11,7 @@ extension Cause {
         let receives = evidence.timeline.calls.filter { $0.isReceive && $0.returned != nil && $0.error != EINTR }
         guard receives.count == 1, receives[0].result > 0 else { return nil }
         return say(
-            "\(receives[0].name) was called once and returned \(receives[0].result) bytes",
+            "\(receives[0].name) was called once and returned \(receives[0].result) byte\(receives[0].result == 1 ? "" : "s")",
             "\(receives[0].name) 只调用了一次，返回 \(receives[0].result) 字节")
     }
 

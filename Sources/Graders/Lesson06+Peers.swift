@@ -277,6 +277,10 @@ extension Cause {
         let failures = evidence.timeline.calls.filter { $0.isAccept && ($0.error == EMFILE || $0.error == ENFILE) }
             .count
         guard failures > 100 else { return nil }
+        // Asked whether something can be written, it comes back whatever the listener has.
+        if let sets = evidence.timeline.calls.last(where: { $0.selected != nil })?.selected, !sets.writable.isEmpty {
+            return nil
+        }
         return say("accept failed with EMFILE \(failures) times", "accept 以 EMFILE 失败 \(failures) 次")
     }
 

@@ -195,6 +195,8 @@ private let stoppableChecks: [Check] = [
         let server = try trial.serve("stoppable-server")
         let deaf = try server.connect(smallBuffers: true)
         _ = try deaf.sendUntilStuck(trial.random.letters(1 << 20))
+        // All of that may lie in the kernel's buffers yet.
+        _ = try server.subject.waitForTimeline { $0.kept > 0 ? true : nil }
         let before = server.subject.descriptorCount
         server.subject.signal(SIGTERM)
         try server.expectReturn()
@@ -209,10 +211,17 @@ extension Server {
     fileprivate func expectAllClosed(_ before: Int) throws {
         let left = subject.descriptorCount
         guard left <= before - 3 else {
+            let calls = subject.timeline.calls
+            let closed = Set(calls.filter { $0.name == "close" }.map(\.descriptor))
+            let open = calls.filter {
+                ($0.isAccept || ["socket", "epoll_create1", "epoll_create"].contains($0.name)) && $0.result >= 0
+                    && !closed.contains(Int32($0.result))
+            }.map { "\($0.callText) = \($0.result)" }
             throw Failure(
                 expected: say("listener, clients and epoll are closed", "监听套接字、客户端和 epoll 都已关闭"),
                 got: say("only \(before - left) of its descriptors were closed", "只关闭了 \(before - left) 个描述符"),
-                cause: "left-open-at-stop")
+                cause: "left-open-at-stop",
+                detail: open.isEmpty ? nil : say("not closed: ", "没有关闭：") + open.joined(separator: ", "))
         }
     }
 }

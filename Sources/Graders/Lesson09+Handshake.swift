@@ -318,7 +318,7 @@ extension Trial {
         if got == .incomplete, received.count > Lesson09.headLimit { cause = "head-limit-ignored" }
         throw Failure(
             expected: what + say(": ", "：") + expected.text,
-            got: got.text + say("; answer ", "；应答 ") + quoted(received, most: 300),
+            got: got.text + say("; answer ", "；应答 ") + quoted(received, most: received.count > 300 ? 24 : 300),
             cause: cause)
     }
 
