@@ -14,8 +14,10 @@ public final class StreamPeer {
     private var isOpen = true
     /// Everything that was received.
     public private(set) var received: [UInt8] = []
-    /// When something last happened here: it was connected, sent, received.
+    /// Since when the program may have heard nothing from here: it was connected, sent, or took what came.
     private var silentSince = now()
+    /// When something was received here last.
+    private var lastHeard: UInt64 = 0
 
     init(descriptor: Int32, name: String, trial: Trial, subject: Subject) {
         self.descriptor = descriptor
@@ -237,7 +239,9 @@ public final class StreamPeer {
             let count = recv(descriptor, &buffer, buffer.count, 0)
             if count > 0 {
                 received += buffer.prefix(count)
-                silentSince = now()
+                // This may have lain here for long; the program sent it when the one before had come, or later.
+                silentSince = max(silentSince, lastHeard)
+                lastHeard = now()
                 return .bytes(Array(buffer.prefix(count)))
             }
             if count == 0 { return .end }
