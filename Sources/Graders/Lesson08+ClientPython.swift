@@ -29,7 +29,10 @@ let lesson08ClientPython: [Check] = [
         let replies = try fetching.replies()
         try fetching.expect(replies[0], 200, Array(text.utf8))
         try fetching.expect(replies[1], 200, large)
-        try trial.expect(replies[2].status, equals: 404, say("the status of a missing file", "不存在的文件的状态码"))
+        guard replies[2].status == 404 else {
+            throw Failure(
+                expected: say("it returns 404 for a missing file", "文件不存在时返回 404"), got: replies[2].text)
+        }
         try fetching.expect(replies[3], 200, [])
         try fetching.expect(replies[4], 200, Array("<p>index".utf8))
         let expected = form.map { "\($0.0)=\($0.1)\n" }.joined()

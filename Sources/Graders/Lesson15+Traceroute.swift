@@ -61,7 +61,7 @@ let tracerouteChecks: [Check] = [
         try play.reply(try play.probe(2), by: "192.0.2.99")
         try play.expect(["10.1.0.1", "192.0.2.99"], cause: "any-answer-taken")
     },
-    Check("trace-ends", suspects: [.waitsForEver]) { trial in
+    Check("trace-ends", suspects: [.waitsForEver, .goesOnPastTheEnd]) { trial in
         let most = try TracePlay(trial, mostHops: 2)
         try most.exceed(try most.probe(1), by: "10.1.0.1")
         try most.exceed(try most.probe(2), by: "10.2.0.1")
@@ -173,3 +173,12 @@ private func readHops(_ value: Value) throws -> [String?] {
 }
 
 private func hopsText(_ hops: [String?]) -> String { "[" + hops.map { $0 ?? "nil" }.joined(separator: ", ") + "]" }
+
+extension Cause {
+    /// It has heard that the way ends, and sent one more probe.
+    fileprivate static let goesOnPastTheEnd = Cause("goes-on-past-the-end") { evidence in
+        let calls = evidence.timeline.calls
+        guard let heard = calls.last(where: { $0.isReceive && $0.result > 0 })?.entered else { return nil }
+        return calls.first { $0.isSend && $0.entered > heard }?.callText
+    }
+}
