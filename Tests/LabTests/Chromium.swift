@@ -127,6 +127,8 @@ final class Chromium {
         let attached = try call("Target.attachToTarget", ["targetId": target, "flatten": true])
         let session = attached["sessionId"] as? String ?? ""
         try call("Page.enable", in: session)
+        // Of several pages one has the focus; keys are for each of them here.
+        try call("Emulation.setFocusEmulationEnabled", ["enabled": true], in: session)
         events = []
         try call("Page.navigate", ["url": url], in: session)
         try wait(for: "Page.loadEventFired", in: session)
@@ -152,6 +154,7 @@ final class Chromium {
     }
 
     fileprivate func insert(_ text: String, in session: String) throws {
+        try call("Page.bringToFront", in: session)
         try call("Input.insertText", ["text": text], in: session)
     }
 

@@ -135,7 +135,9 @@ final class SupervisorTests: ProbeTestCase {
         let verdict = Judge(seed: 1) { _ in sleeper }.judge(
             Check("sleeps") { trial in
                 let call = try trial.begin("anything", [])
-                process = processes(ofRun: call.subject.run).first ?? -1
+                // It has begun, and may not have the environment yet that it is known by.
+                let deadline = Deadline()
+                while process < 0, !deadline.hasPassed { process = processes(ofRun: call.subject.run).first ?? -1 }
                 _ = try call.value(within: 0.1)
             }, of: "00-none")
         XCTAssertEqual(verdict.status, .failed)
