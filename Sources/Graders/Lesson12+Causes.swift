@@ -136,11 +136,7 @@ extension Cause {
     static let memberLeftOut = Cause("member-left-out") { evidence in
         let calls = evidence.timeline.calls
         guard let said = calls.last(where: { $0.isReceive && $0.result > 0 }) else { return nil }
-        var members: Set<Int32> = []
-        for call in calls where call.returned != nil {
-            if call.isAccept, call.result >= 0 { members.insert(Int32(call.result)) }
-            if call.name == "close" { members.remove(call.descriptor) }
-        }
+        let members = Set(evidence.timeline.openConnections)
         let reached = Set(calls.filter { $0.isSend && $0.entered > said.entered }.map(\.descriptor))
         guard !reached.isEmpty, !members.isSubset(of: reached) else { return nil }
         return say(

@@ -23,7 +23,8 @@ private final class Connector {
 
     func run(_ sleep: (Milliseconds) -> Void) throws -> Int32 {
         var cap = min(policy.firstWait, policy.longestWait)
-        for number in 1... {
+        var number = 1
+        while true {
             let failure: Error
             do {
                 return try attempt()
@@ -35,8 +36,8 @@ private final class Connector {
             if wait >= left { throw failure }
             sleep(wait)
             cap = cap > 1 << 40 ? cap : cap * 2
+            number += 1
         }
-        fatalError("unreachable")
     }
 
     func isWorthIt(_ error: Error) -> Bool {
