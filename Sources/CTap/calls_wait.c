@@ -27,8 +27,12 @@ int select(int count, fd_set *readable, fd_set *writable, fd_set *exceptional, s
     note_sets(&span, readable, writable);
     tap_enter(&span, 0);
     int result = -1;
-    if (span.fault.error) errno = span.fault.error;
-    else result = REAL(select)(count, readable, writable, exceptional, timeout);
+    if (!span.fault.error) {
+        result = REAL(select)(count, readable, writable, exceptional, timeout);
+    } else {
+        if (timeout) tap_shorten_select(timeout);
+        errno = span.fault.error;
+    }
     tap_leave(&span, result);
     return result;
 }
@@ -82,8 +86,9 @@ int getaddrinfo(const char *host, const char *service, const struct addrinfo *hi
     tap_enter(&span, 0);
     /* The result is the error: a plan's number is returned as it is. */
     int result = span.fault.error ? span.fault.error : REAL(getaddrinfo)(host, service, hints, found);
-    struct addrinfo *also;
-    if (result == 0 && span.fault.also && REAL(getaddrinfo)(span.fault.also, service, hints, &also) == 0) {
+    for (int i = 1; i >= 0 && result == 0; i--) {
+        struct addrinfo *also;
+        if (!span.fault.also[i] || REAL(getaddrinfo)(span.fault.also[i], service, hints, &also) != 0) continue;
         /* Two lists in a row are one list to whoever follows ai_next, freeaddrinfo among them. */
         struct addrinfo *last = also;
         while (last->ai_next) last = last->ai_next;

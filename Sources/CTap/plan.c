@@ -4,7 +4,8 @@
        send#2-4:errno=104         the 2nd, 3rd and 4th send fail with ECONNRESET, without being made
        accept%3:errno=103         every third accept fails with ECONNABORTED
        resolve:errno=-3           every getaddrinfo returns EAI_AGAIN: its codes are its own
-       resolve:also=2001:db8::7   every getaddrinfo finds this address, too, before the others: a name with several
+       resolve:also=2001:db8::7   every getaddrinfo finds this address, too, before the others: a name with several;
+                                  a second such rule adds one behind it
 
    joined by ';'. A rule names a class of calls, since a student may write read for recv. Each rule counts the calls that
    it could apply to, also those that another rule has changed; a forked child goes on from its parent's counts. Where
@@ -153,7 +154,7 @@ struct tap_fault tap_plan_next(enum tap_call call, int descriptor, int flags) {
         if (number < rule->first || number > rule->last || number % rule->every != 0) continue;
         if (!fault.error) fault.error = rule->fault.error;
         if (rule->fault.most < fault.most) fault.most = rule->fault.most;
-        if (rule->also[0]) fault.also = rule->also;
+        if (rule->also[0]) fault.also[fault.also[0] != NULL] = rule->also;
     }
     return fault;
 }

@@ -164,7 +164,7 @@ void tap_enter(struct tap_span *span, int flags) {
     int saved = errno;
     if (only_looks(&span->record)) flags |= MSG_DONTWAIT;
     span->fault = tap_plan_next(span->record.call, span->record.descriptor, flags);
-    span->record.perturbed |= span->fault.error != 0 || span->fault.most < span->record.length || span->fault.also;
+    span->record.perturbed |= span->fault.error != 0 || span->fault.most < span->record.length || span->fault.also[0];
     span->record.phase = TAP_ENTERED;
     put(&span->record);
     span->record.data_length = 0;

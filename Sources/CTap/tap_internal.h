@@ -10,6 +10,7 @@
 /* tap_linux.c, tap_darwin.c */
 bool tap_in_program(const void *code); /* does this address lie in the executable's own code? */
 int tap_thread_id(void);
+void tap_shorten_select(struct timeval *timeout); /* as the system does when select is interrupted, after a millisecond */
 
 /* record.c */
 extern bool tap_active;
@@ -21,7 +22,7 @@ int tap_hidden_in_order(int found[TAP_MOST_HIDDEN]); /* returns how many there a
 struct tap_fault {
     int error;   /* not 0: fail with this errno, without making the call */
     size_t most; /* SIZE_MAX: no limit; else move at most so many bytes */
-    const char *also; /* not NULL: an address that getaddrinfo finds, too */
+    const char *also[2]; /* addresses that getaddrinfo finds, too, up to the first NULL */
 };
 int tap_plan_read(const char *plan);
 struct tap_fault tap_plan_next(enum tap_call call, int descriptor, int flags);

@@ -129,10 +129,51 @@ public final class DatagramPeer {
         try listen(until: deadline, to: call, expected: expected)
     }
 
+    /// The TTL with which the last datagram came, once this was asked for (ip(7), IP_RECVTTL).
+    public private(set) var timeToLive: Int?
+
+    public func tellTimeToLive() throws {
+        var on: Int32 = 1
+        try check(
+            "setsockopt", setsockopt(descriptor, IPPROTO_IP, IP_RECVTTL, &on, socklen_t(MemoryLayout<Int32>.size)))
+    }
+
+    /// recvfrom(2), and what comes beside the bytes.
+    private func receiveMessage(
+        _ buffer: inout [UInt8], _ name: UnsafeMutablePointer<sockaddr>, _ length: UnsafeMutablePointer<socklen_t>
+    ) -> Int {
+        let space = controlSpace(MemoryLayout<Int32>.size)
+        return withUnsafeTemporaryAllocation(byteCount: space, alignment: MemoryLayout<cmsghdr>.alignment) { control in
+            buffer.withUnsafeMutableBytes { bytes in
+                var part = iovec(iov_base: bytes.baseAddress, iov_len: bytes.count)
+                return withUnsafeMutablePointer(to: &part) { part in
+                    var message = msghdr()
+                    message.msg_name = UnsafeMutableRawPointer(name)
+                    message.msg_namelen = length.pointee
+                    message.msg_iov = part
+                    message.msg_iovlen = 1
+                    message.msg_control = control.baseAddress
+                    message.msg_controllen = .init(space)
+                    let count = recvmsg(descriptor, &message, 0)
+                    guard count >= 0 else { return count }
+                    length.pointee = message.msg_namelen
+                    timeToLive = nil
+                    if message.msg_controllen > 0, let header = controlFirst(&message),
+                        header.pointee.cmsg_level == IPPROTO_IP
+                    {
+                        // An int on Linux, a byte elsewhere.
+                        timeToLive = Int(controlData(header).pointee)
+                    }
+                    return count
+                }
+            }
+        }
+    }
+
     private func listen(until deadline: Deadline, to call: PendingCall?, expected: String) throws -> Heard {
         var buffer = [UInt8](repeating: 0, count: 65_536)
         while true {
-            let (count, sender) = SocketAddress.received { recvfrom(descriptor, &buffer, buffer.count, 0, $0, $1) }
+            let (count, sender) = SocketAddress.received { receiveMessage(&buffer, $0, $1) }
             // A Unix socket that was never bound has no name to send from.
             if count >= 0, let sender = sender ?? SocketAddress(bytes: [UInt8(AF_UNIX), 0]) {
                 let bytes = Array(buffer.prefix(count))

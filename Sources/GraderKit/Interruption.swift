@@ -48,6 +48,7 @@ func awaitReadiness(
         pollfd(fd: answered?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
     ]
     var latest = deadline
+    var hasLookedAgain = false
     while true {
         let count = poll(&descriptors, 3, latest.milliseconds)
         if count < 0 && errno == EINTR { continue }
@@ -55,6 +56,9 @@ func awaitReadiness(
         if descriptors[1].revents != 0 || descriptors[2].revents != 0 { return .programEnded }
         guard count == 0, latest.hasPassed else { continue }
         latest = deadline.extended(by: interruption.starved())
-        if latest.hasPassed { return .late }
+        guard latest.hasPassed else { continue }
+        // We may have been starved as well, and it came while we did not run: poll looks once more, without waiting.
+        if hasLookedAgain { return .late }
+        hasLookedAgain = true
     }
 }

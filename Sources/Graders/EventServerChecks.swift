@@ -40,11 +40,18 @@ func eventServerChecks(_ entry: String, prefix: String, crowd count: Int, suspec
             let silent = try (0..<5).map { _ in try server.connect() }
             let talking = try server.connect()
             try uppercaseExchange.run(talking)
-            for client in silent.reversed() { try uppercaseExchange.run(client) }
+            // One leaves, and another comes, with the number that is free now: the others are not to be forgotten.
+            silent[0].halfClose()
+            try silent[0].expectEnd()
+            silent[0].close()
+            let late = try server.connect()
+            try uppercaseExchange.run(late)
+            for client in silent[1...].reversed() { try uppercaseExchange.run(client) }
         },
         Check(
             "\(prefix)-deaf-client",
-            suspects: [.blockedInSend, .mainThreadBlocked] + suspects + [.pendingDroppedAtEnd, .doesNotReadOn]
+            suspects: [.cutsWhoIsSlow, .blockedInSend, .mainThreadBlocked] + suspects
+                + [.pendingDroppedAtEnd, .doesNotReadOn]
         ) { trial in
             let server = try trial.serve(entry)
             let deaf = try server.connect(smallBuffers: true)
@@ -57,7 +64,7 @@ func eventServerChecks(_ entry: String, prefix: String, crowd count: Int, suspec
             try deaf.expect(Array(uppercased(message).prefix(sent)))
             try deaf.expectEnd()
         },
-        Check("\(prefix)-back-pressure", suspects: [.keepsEverything] + suspects) { trial in
+        Check("\(prefix)-back-pressure", suspects: [.cutsWhoIsSlow, .keepsEverything] + suspects) { trial in
             let server = try trial.serve(entry)
             try uppercaseExchange.runOnce(server)
             let before = server.subject.peakMemory
@@ -76,8 +83,16 @@ func eventServerChecks(_ entry: String, prefix: String, crowd count: Int, suspec
                         "it keeps \(kept >> 20) MB of what the client sent, and uses \(grown >> 20) MB more",
                         "它留着客户端发来的 \(kept >> 20) MB，多用了 \(grown >> 20) MB 内存"))
             }
+            try trial.expectRest(
+                server.subject, say("a second in which that client reads nothing", "那个客户端什么也不读的一秒内"),
+                cause: "asks-without-receiving")
         },
-        Check("\(prefix)-hang-up", suspects: suspects + [.blockedInSend, .connectionLeak, .pollsInsteadOfWaiting]) {
+        Check(
+            "\(prefix)-hang-up",
+            suspects: [.brokenNotNoticed, .cutsWhoIsSlow] + suspects + [
+                .blockedInSend, .connectionLeak, .pollsInsteadOfWaiting,
+            ]
+        ) {
             trial in
             let server = try trial.serve(entry)
             // One that says nothing, one in the middle of its answers, one that still has to be answered.
@@ -111,6 +126,38 @@ func eventServerChecks(_ entry: String, prefix: String, crowd count: Int, suspec
             for client in clients.suffix(20) { try uppercaseExchange.run(client) }
         },
     ]
+}
+
+extension Cause {
+    /// It closed a client that had neither ended nor broken, with answers for it pending.
+    static let cutsWhoIsSlow = Cause("slow-client-cut") { evidence in
+        for close in evidence.timeline.calls("close") {
+            let before = evidence.timeline.calls.filter {
+                $0.descriptor == close.descriptor && $0.process == close.process && $0.entered < close.entered
+            }
+            let last = before.lastIndex { $0.name == "close" || $0.isAccept } ?? -1
+            let transfers = before[(last + 1)...]
+            let isOver = transfers.contains { call in
+                call.isReceive && call.returned != nil && call.result == 0
+                    || call.result < 0 && ![EAGAIN, EINTR].contains(call.error)
+            }
+            let received = transfers.reduce(0) { $0 + ($1.isReceive ? max(0, $1.result) : 0) }
+            let sent = transfers.reduce(0) { $0 + ($1.isSend ? max(0, $1.result) : 0) }
+            if !isOver, received > sent {
+                return say(
+                    "\(close.callText) after \(received) bytes were received and \(sent) sent",
+                    "\(close.callText) 之前接收了 \(received) 字节，发送了 \(sent) 字节")
+            }
+        }
+        return nil
+    }
+
+    /// It sends again and again to somebody who is gone.
+    fileprivate static let brokenNotNoticed = Cause("broken-client-kept") { evidence in
+        let failed = evidence.timeline.calls.filter { $0.isSend && ($0.error == EPIPE || $0.error == ECONNRESET) }
+        guard failed.count > 50, let last = failed.last else { return nil }
+        return say("\(last.callText) failed \(failed.count) times", "\(last.callText) 失败 \(failed.count) 次")
+    }
 }
 
 extension Trial {

@@ -9,6 +9,7 @@ enum OrderMistake: String {
     case bitsReversed = "bits-reversed"
     case signExtension = "sign-extension"
     case shiftedBeforeWidening = "shifted-before-widening"
+    case byteMisplaced = "byte-misplaced"
 
     init?<Number: FixedWidthInteger & UnsignedInteger>(_ expected: Number, _ got: Number) {
         guard got != expected else { return nil }
@@ -23,6 +24,8 @@ enum OrderMistake: String {
             self = .signExtension
         } else if Number.bitWidth > 8, expected > 0xFF, got == expected & 0xFF {
             self = .shiftedBeforeWidening
+        } else if Number.bitWidth > 16, (1...2).contains(OrderMistake.differing(expected, got)) {
+            self = .byteMisplaced
         } else {
             return nil
         }
@@ -37,6 +40,11 @@ enum OrderMistake: String {
                 turned.reduce(0) { $0 << 8 | Number($1) }
             }
         }
+    }
+
+    /// How many bytes are others.
+    private static func differing<Number: FixedWidthInteger>(_ one: Number, _ other: Number) -> Int {
+        zip(networkBytes(one), networkBytes(other)).filter { $0 != $1 }.count
     }
 
     private static func reversedBits<Number: FixedWidthInteger>(_ number: Number) -> Number {
@@ -56,6 +64,9 @@ enum OrderMistake: String {
 
 func encodingMistake(_ header: Header, _ got: [UInt8]) -> String? {
     guard got.count == Header.size else { return "header-wrong-size" }
+    if got[0] == Header.currentVersion, got[0] != header.version, got[1...] == wireBytes(header)[1...] {
+        return "own-version-written"
+    }
     guard got[0] == header.version, got[1] == header.kind else { return nil }
     return decodingMistake(header, Header(wire: got))
 }
@@ -88,6 +99,7 @@ func checksumMistake(_ bytes: [UInt8], expected: UInt16, got: UInt16) -> String?
         ("not-complemented", expected == 0 ? 0 : ~expected),
         ("native-words", expected.byteSwapped),
         ("carry-dropped", ~UInt16(truncatingIfNeeded: sum)),
+        ("carry-dropped", complete(UInt64(UInt32(truncatingIfNeeded: sum)))),
         ("folded-once", ~UInt16(truncatingIfNeeded: folded(sum))),
         ("odd-byte-low", complete(sum - (last << 8) + last)),
         ("odd-byte-dropped", complete(words(Array(bytes[..<even])).reduce(0) { $0 + UInt64($1) })),

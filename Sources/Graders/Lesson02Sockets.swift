@@ -39,6 +39,14 @@ let socketChecks = [
             "an address that getaddrinfo finds twice is given once", "getaddrinfo 找到两次的地址只给出一次")
         let got = try trial.resolved("192.0.2.7", plan: .resolves(also: "192.0.2.7"), expecting: expected)
         guard got.count == 1 else { throw Failure(expected: expected, got: "\(got)") }
+        let apart = say(
+            "an address that getaddrinfo finds again behind another one is given once",
+            "隔着别的地址又找到一次的地址，也只给出一次")
+        let plan = FaultPlan.resolves(also: "192.0.2.7") + .resolves(also: "192.0.2.8")
+        let all = try trial.resolved("192.0.2.7", plan: plan, expecting: apart)
+        guard all.count == 2 else {
+            throw Failure(expected: apart, got: "\(all)", cause: all.count == 3 ? "only-neighbours-compared" : nil)
+        }
     },
     Check("resolve-error", suspects: [.crash(meaning: "resolve-error-lost")]) { trial in
         // No name has a space in it or two dots in a row: the system refuses them without asking anybody.
@@ -296,13 +304,14 @@ extension SocketDescription {
     }
 }
 
-private func descriptionMistake(_ right: SocketDescription, _ got: SocketDescription) -> String? {
-    if got.type != right.type { return "type-assumed" }
-    if got.family != right.family { return nil }
-    if right.peer == nil && got.peer != nil { return "call-not-checked" }
-    if got.local == right.peer && got.peer == right.local { return "ends-exchanged" }
-    for (right, got) in [(right.local, got.local), (right.peer ?? "", got.peer ?? "")] where right != got {
+private func descriptionMistake(_ expected: SocketDescription, _ got: SocketDescription) -> String? {
+    if got.type != expected.type { return "type-assumed" }
+    if got.family != expected.family { return nil }
+    if expected.peer == nil && got.peer != nil { return "call-not-checked" }
+    if got.local == expected.peer && got.peer == expected.local { return "ends-exchanged" }
+    for (right, got) in [(expected.local, got.local), (expected.peer ?? "", got.peer ?? "")] where right != got {
         if got.utf8.contains(0) { return "trailing-zeros-kept" }
+        if expected.family == "Unix", got.isEmpty { return "length-not-set-again" }
         guard let colon = right.lastIndex(of: ":"), let port = UInt16(right[right.index(after: colon)...]) else {
             return nil
         }

@@ -100,7 +100,8 @@ let lesson03Discover: [Check] = [
                 guard found != [Found(talker, Array("still here".utf8))] else { return }
                 throw Failure(
                     expected: say("one entry: the one who answered", "一项：回答的那一个"),
-                    got: say("\(found.count) entries", "\(found.count) 项"), cause: "counts-answers")
+                    got: say("\(found.count) entries", "\(found.count) 项"),
+                    cause: found.isEmpty ? call.connectedToEverybody : "counts-answers")
             case .datagram, .nothing:
                 if patience.hasPassed {
                     throw Failure(
@@ -116,7 +117,10 @@ let lesson03Discover: [Check] = [
         let asker = try listener.expectQuestion(during: call)
         let peer = try trial.datagramPeer()
         try peer.send(Array("me".utf8), to: asker)
-        try trial.expect(try call.found(), equals: [Found(peer, Array("me".utf8))], say("who was found", "找到的人"))
+        let found = try call.found()
+        try trial.expect(
+            found, equals: [Found(peer, Array("me".utf8))], say("who was found", "找到的人"),
+            cause: found.isEmpty ? call.connectedToEverybody : nil)
     },
     broadcastCheck("discover-descriptors", suspects: [.descriptorLeak]) { trial in
         let process = try trial.launch(descriptorLimit: 64)
@@ -141,6 +145,11 @@ private func broadcastCheck(
 private let everybody = "127.255.255.255"
 
 extension PendingCall {
+    /// The cause, if its socket was connected and so hears nobody but the broadcast address.
+    fileprivate var connectedToEverybody: String? {
+        subject.timeline.calls("connect").contains { $0.result == 0 } ? "connected-to-everybody" : nil
+    }
+
     /// It has done its work, and nothing went wrong.
     func expectNothingThrown() throws {
         let outcome = try outcome()
@@ -252,14 +261,14 @@ extension Trial {
             if !inTime { continue }
             let all = expected.sorted { $0.description < $1.description }
             guard found != all else { return }
-            throw notThose(all, found)
+            throw notThose(all, found, cause: found.isEmpty ? call.connectedToEverybody : nil)
         }
         throw LabError(say("this machine is too busy: try LAB_TIME_SCALE=4", "这台机器太忙：请试试 LAB_TIME_SCALE=4"))
     }
 }
 
 /// Who is missing, who was counted wrongly, and which of the two mistakes that is.
-private func notThose(_ all: [Found], _ found: [Found]) -> Failure {
+private func notThose(_ all: [Found], _ found: [Found], cause: String?) -> Failure {
     let missing = all.filter { !found.contains($0) }
     let surplus = found.filter { !all.contains($0) }
     let twice = found.count - Set(found).count
@@ -280,5 +289,5 @@ private func notThose(_ all: [Found], _ found: [Found]) -> Failure {
             surplus.isEmpty ? nil : say("wrong: ", "错误：") + surplus.map(\.description).joined(separator: "; "),
             twice == 0 ? nil : say("\(twice) counted again", "重复计数 \(twice) 个"),
         ].compactMap { $0 }.joined(separator: say(". ", "。")),
-        cause: mistake)
+        cause: cause ?? mistake)
 }

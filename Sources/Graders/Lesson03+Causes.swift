@@ -100,6 +100,14 @@ extension Cause {
         return evidence.timeline.calls("connect").last { $0.descriptor == bound.descriptor && $0.result == 0 }?.callText
     }
 
+    /// Where no two clients sent the same: two answers in a row that are the same, to different clients.
+    static let answersMixedUp = Cause("answers-mixed-up") { evidence in
+        let sends = evidence.timeline.sends
+        return zip(sends, sends.dropFirst()).first { one, next in
+            one.result > 0 && one.data == next.data && one.given != next.given
+        }?.1.callText
+    }
+
     static let bindErrorIgnored = Cause("bind-error-ignored") { evidence in
         guard evidence.ending == nil, let bound = evidence.timeline.calls("bind").last, bound.failed else { return nil }
         return bound.text(now: evidence.now)

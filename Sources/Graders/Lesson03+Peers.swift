@@ -99,6 +99,17 @@ extension PendingCall {
             got: say("it waited for \(waited) ms", "只等了 \(waited) 毫秒"), cause: "wait-cut-short")
     }
 
+    /// No attempt is given more time than the caller chose. How late a datagram leaves says little on a busy machine: how
+    /// long the program asked to wait does not depend on it.
+    func expectNoLongerWait(than timeout: Int) throws {
+        let waits = subject.timeline.calls("select", "pselect", "poll", "ppoll", "epoll_wait", "epoll_pwait")
+        guard let longest = waits.max(by: { $0.arguments.1 < $1.arguments.1 }), longest.arguments.1 > timeout * 3 / 2
+        else { return }
+        throw Failure(
+            expected: say("it waits for \(timeout) ms after each datagram", "每个数据报之后等待 \(timeout) 毫秒"),
+            got: longest.callText, cause: "attempts-wait-longer")
+    }
+
     /// Each datagram leaves at least the timeout after the one before.
     func expectPauses(of timeout: Int, datagrams: Int) throws {
         // Datagrams that were seen have left, but the tap may be a moment behind.

@@ -33,6 +33,8 @@ enum FramingMistake: String, CaseIterable {
     case limitCheckedLate = "limit-checked-late"
     case limitOnBuffer = "limit-on-buffer"
     case goodMessagesLost = "good-messages-lost"
+    case emptyWaits = "empty-message-waits"
+    case staleSearch = "search-mark-stale"
 }
 
 /// A decoder by its mistake; `variant` tells apart two ways to make it.
@@ -42,6 +44,10 @@ struct DecoderModel {
     var mistake: FramingMistake?
     var variant = 0
     private var buffer: [UInt8] = []
+    /// How many bytes in front of `buffer` were handed out since the chunk began: some decoders remove them then only.
+    private var handedOut = 0
+    /// Up to where there is no newline, counted with those.
+    private var searched = 0
 
     private struct TooLong: Error {}
 
@@ -97,6 +103,7 @@ struct DecoderModel {
     }
 
     private mutating func take(_ chunk: [UInt8], into messages: inout [[UInt8]]) throws {
+        handedOut = 0
         switch mistake {
         case .oneChunkOneMessage where !chunk.isEmpty:
             let endsInNewline = framing == .lines && chunk.last == newline
@@ -107,7 +114,7 @@ struct DecoderModel {
         case .restThrownAway where variant == 1: buffer = chunk
         default: buffer += chunk
         }
-        if mistake == .limitOnBuffer && buffer.count > limit { throw TooLong() }
+        if mistake == .limitOnBuffer && variant == 0 && buffer.count > limit { throw TooLong() }
         while let message = try next() {
             if mistake == .restThrownAway && variant == 0 { buffer = [] }
             if mistake == .emptyDropped && message.isEmpty { continue }
@@ -119,12 +126,19 @@ struct DecoderModel {
     private mutating func next() throws -> [UInt8]? { framing == .lines ? try nextLine() : try nextFrame() }
 
     private mutating func nextLine() throws -> [UInt8]? {
-        let end = buffer.indices.first { index in
+        let start = mistake == .staleSearch ? min(max(0, searched - handedOut), buffer.count) : 0
+        let end = buffer[start...].indices.first { index in
             buffer[index] == newline
                 && !(mistake == .crLfOneCharacter && index > 0 && buffer[index - 1] == carriageReturn)
         }
         if end != nil || mistake != .limitCheckedLate { try check(end ?? buffer.count) }
-        guard let end else { return nil }
+        guard let end else {
+            if mistake == .limitOnBuffer && variant == 1 { try check(handedOut + buffer.count) }
+            searched = handedOut + buffer.count
+            return nil
+        }
+        handedOut += end + 1
+        searched = handedOut
         var line = Array(buffer[..<end])
         if mistake == .newlineKept { line.append(newline) }
         if mistake == .crRemoved && line.last == carriageReturn { line.removeLast() }
@@ -142,7 +156,7 @@ struct DecoderModel {
         case .lengthCutToBits: length &= variant == 0 ? 0xff : 0xffff
         default: break
         }
-        let isWhole = length <= buffer.count - 4
+        let isWhole = length <= buffer.count - 4 && !(mistake == .emptyWaits && length == 0 && buffer.count == 4)
         if isWhole || mistake != .limitCheckedLate { try check(length) }
         guard isWhole else { return nil }
         let message = Array(buffer[4..<4 + length])
@@ -174,7 +188,7 @@ private let lineProbes: [(limit: Int, chunks: [[UInt8]])] =
         ["ab\ncd\n"], ["a", "b\n"], ["ab\nc", "d\n"], ["\n", "\n\n"], ["a\r\n", "b\n"], ["a\r\nb\r\n"],
         ["1234567890\n"],
         ["12345678901\n"], ["12345678901"], ["ab\n12345678901\n"], ["abcdef\nghijkl\n"],
-        ["ab\nc", "d\nef\ngh\n", "ij\n"],
+        ["ab\nc", "d\nef\ngh\n", "ij\n"], ["ab\ncdefgh\nij", "k\n"], ["abc", "d\ne\nfg", "h\ni\n"],
     ].map { (10, $0.map { Array($0.utf8) }) } + [(10, [[0xe7, 0xb2], [0x98, newline]]), (10, [[0xff, newline]])]
 
 private let frameProbes: [(limit: Int, chunks: [[UInt8]])] =

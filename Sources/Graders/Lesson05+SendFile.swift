@@ -190,9 +190,9 @@ extension Trial {
         let own = URL(fileURLWithPath: folder).resolvingSymlinksInPath().path
         let open = try FileManager.default.contentsOfDirectory(atPath: descriptors).sorted().compactMap { number in
             try? FileManager.default.destinationOfSymbolicLink(atPath: descriptors + "/" + number)
-        }.filter { $0.hasPrefix(own + "/") }
+        }.filter { $0 == own || $0.hasPrefix(own + "/") }
         if let one = open.first {
-            let name = one.dropFirst(own.count + 1)
+            let name = one == own ? say("the folder", "那个目录") : String(one.dropFirst(own.count + 1))
             throw Failure(
                 expected: say("no file is open any more", "没有还开着的文件"),
                 got: say("\(open.count) open, \(name) among them", "还开着 \(open.count) 个，其中有 \(name)"),

@@ -92,7 +92,20 @@ struct Chat {
 
     func finish() throws {
         peer.halfClose()
+        try expectReturn()
+    }
+
+    /// It returns, and has closed neither input nor output: they are the caller's.
+    func expectReturn() throws {
         _ = try call.value()
+        let expected = say("input and output are still open when it has returned", "返回之后，输入和输出仍然打开")
+        for lent in [keyboard, screen] {
+            if case .late = try lent.receive(1, until: Deadline(at: 0), expected: expected) { continue }
+            throw Failure(
+                expected: expected,
+                got: lent === screen ? say("output was closed", "输出被关闭了") : say("input was closed", "输入被关闭了"),
+                cause: "ended-what-was-lent")
+        }
     }
 }
 

@@ -43,6 +43,14 @@ private let selectServerChecks: [Check] =
             try early.send("still there?")
             try early.expect("STILL THERE?")
             try uppercaseExchange.runOnce(server)
+            // Past the end of the set lies somebody else's memory, and often nothing is to be seen of it.
+            let selects = server.subject.timeline.calls("select", "pselect")
+            if let widest = selects.max(by: { $0.arguments.0 < $1.arguments.0 }), widest.arguments.0 > FD_SETSIZE {
+                throw Failure(
+                    expected: say(
+                        "select is asked about descriptors below \(FD_SETSIZE)", "只向 select 询问小于 \(FD_SETSIZE) 的描述符"),
+                    got: widest.callText, cause: "past-fd-setsize")
+            }
         },
     ] + eventServerChecks("select-server", prefix: "select", crowd: 500, suspects: selectSuspects)
     + streamServerChecks(
@@ -113,6 +121,18 @@ private let connectWithTimeoutChecks: [Check] = [
             to: listener.address, timeout: 5000, plan: .fail(.waitReady, 1, through: 3, with: EINTR))
         _ = try listener.accept(from: call)
         _ = try call.value()
+        // A signal ends every wait at once, for ever. Signals must not make the time longer.
+        let full = try trial.fullListener()
+        let late = try trial.beginConnect(
+            to: full.address, timeout: 300, plan: .fail(.waitReady, every: 1, with: EINTR))
+        let expected = say("ETIMEDOUT after 300 ms of interrupted waits", "等待不断被打断，300 ms 后仍以 ETIMEDOUT 结束")
+        switch try late.outcomeSoFar(within: Deadline.patience) {
+        case .threw("SocketError", _, ETIMEDOUT, _)?: return
+        case let outcome?: throw Failure(expected: expected, got: outcome.text)
+        case nil:
+            throw Failure(
+                expected: expected, got: say("it is still waiting", "它还在等"), cause: "timeout-begins-anew")
+        }
     },
     Check("connect-leaves-nothing", suspects: [.connectionLeak, .begunTakenForFailed, .noSocketError]) { trial in
         let nobody = try trial.boundStream()
@@ -120,6 +140,11 @@ private let connectWithTimeoutChecks: [Check] = [
         for _ in 0..<50 {
             let call = try trial.beginConnect(to: nobody.address, timeout: 5000, in: process)
             try trial.expect(call, throws: ECONNREFUSED)
+        }
+        let full = try trial.fullListener()
+        for _ in 0..<40 {
+            let call = try trial.beginConnect(to: full.address, timeout: 1, in: process)
+            try trial.expect(call, throws: ETIMEDOUT)
         }
     },
 ]
@@ -166,8 +191,7 @@ private let duplexChatChecks: [Check] = [
         // The other direction is still open.
         try chat.peer.send("answer to them")
         try chat.screen.expect("answer to them")
-        chat.peer.halfClose()
-        _ = try chat.call.value()
+        try chat.finish()
     },
     Check("duplex-peer-leaves", suspects: [.shortSend, .endedWithBytesPending, .blockedOnOne]) { trial in
         // Some is still to be shown when it receives the end.
@@ -197,6 +221,11 @@ private let duplexChatChecks: [Check] = [
         try chat.screen.expect("stop typing!")
         chat.peer.halfClose()
         _ = try chat.call.value()
+        // And the other way round: a screen that takes nothing, a pipe whose reader is busy.
+        let other = try trial.beginChat(smallBuffers: true)
+        _ = try other.peer.sendUntilStuck([UInt8](repeating: UInt8(ascii: "p"), count: 8 << 20))
+        try other.keyboard.send("stop talking!")
+        try other.peer.expect("stop talking!")
     },
     Check("duplex-one-thread", suspects: [.blockedOnOne]) { trial in
         let chat = try trial.beginChat()

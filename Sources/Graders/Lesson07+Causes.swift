@@ -100,6 +100,53 @@ extension Cause {
         return say("\(last.callText) = \(last.result), and then it waited", "\(last.callText) = \(last.result)，然后就去等待了")
     }
 
+    /// It went to the next client with bytes of this one unread, and waits for an edge that has been.
+    static let leavesBeforeEmpty = Cause("edge-left-early") { evidence in
+        let calls = evidence.timeline.calls
+        guard calls.contains(where: \.asksForEdges), evidence.timeline.blocked.contains(where: \.isWait),
+            let last = calls.last(where: \.isReceive), last.result > 0
+        else { return nil }
+        return say("\(last.callText) = \(last.result), and then it waited", "\(last.callText) = \(last.result)，然后就去等待了")
+    }
+
+    /// There was no descriptor for one in the queue, and it waits for another edge of the listener.
+    static let listenerForgotten = Cause("edge-listener-forgotten") { evidence in
+        let calls = evidence.timeline.calls
+        guard calls.contains(where: \.asksForEdges), evidence.timeline.blocked.contains(where: \.isWait),
+            let last = calls.last(where: \.isAccept), last.error == EMFILE || last.error == ENFILE
+        else { return nil }
+        return say("\(last.callText) failed, and then it waited", "\(last.callText) 失败，然后就去等待了")
+    }
+
+    /// EPOLLRDHUP alone: the client has ended its side, and may be reading. It was closed, and its end never received.
+    static let goodbyeNotReadOut = Cause("rdhup-taken-for-gone") { evidence in
+        let calls = evidence.timeline.calls
+        for (index, close) in calls.enumerated() where close.name == "close" {
+            let before = calls[..<index]
+            let start = before.lastIndex { $0.isAccept && $0.result == Int64(close.descriptor) } ?? 0
+            let life = before[start...]
+            let isTold = life.contains {
+                $0.ready.contains { $0.data == close.descriptor && $0.events & 0x2018 == 0x2000 }
+            }
+            let isSeen = life.contains {
+                $0.descriptor == close.descriptor && $0.isReceive && $0.returned != nil
+                    && ($0.result == 0 || $0.result < 0 && ![EAGAIN, EINTR].contains($0.error))
+            }
+            if isTold, !isSeen { return close.callText }
+        }
+        return nil
+    }
+
+    /// epoll has no FD_SETSIZE.
+    static let numbersOfSelect = Cause("turned-away-by-number") { evidence in
+        let calls = evidence.timeline.calls
+        let high = calls.last { $0.isAccept && $0.result >= Int64(FD_SETSIZE) }
+        guard let high, calls.contains(where: { $0.name == "close" && Int64($0.descriptor) == high.result }),
+            !calls.contains(where: { Int64($0.descriptor) == high.result && ($0.isReceive || $0.isSend) })
+        else { return nil }
+        return "\(high.callText) = \(high.result)"
+    }
+
     static let neverTimesOut = Cause("waits-for-ever") { evidence in
         // With nobody connected it may.
         let calls = evidence.timeline.calls

@@ -127,6 +127,24 @@ let nonblockingExchangeChecks: [Check] = [
             case let outcome: throw Failure(expected: expected, got: outcome.text)
             }
         }
+        // And nothing stays open on that way out.
+        let process = try trial.launch()
+        var before = 0
+        for number in 0..<6 {
+            let exchange = try trial.beginExchange("ping", answerLength: 4, in: process)
+            exchange.peer.close()
+            _ = try exchange.call.outcome()
+            if number == 0 { before = process.descriptorCount }
+        }
+        let more = process.descriptorCount - before
+        guard more == 5 else {
+            throw Failure(
+                expected: say(
+                    "after five more exchanges that end early the five sockets that were lent are open, and nothing else",
+                    "又有五次交换提前结束之后，只多了借给它的五个套接字，都开着"),
+                got: say("\(more) more descriptors are open", "多开着 \(more) 个描述符"),
+                cause: more > 5 ? "own-descriptor-left-open" : "ended-what-was-lent")
+        }
     },
     Check("exchange-broken", suspects: [.breakUnnoticed]) { trial in
         let waiting = try trial.beginExchange("ping", answerLength: 4)

@@ -88,6 +88,15 @@ private func lineChecks(_ entry: String, _ prefix: String) -> [Check] {
                     throw failure
                 }
             }
+            // Bytes, not text: not UTF-8, a letter outside ASCII, and a CR, which belongs to the line.
+            for line in [[0xFF, 0xFE, 0x80], Array("stra\u{DF}e \u{FC}\r".utf8), [0x0D]] as [[UInt8]] {
+                try client.send(line + [UInt8(ascii: "\n")])
+                do { try client.expect(Array("\(line.count)\n".utf8) + uppercased(line)) } catch var failure as Failure
+                {
+                    failure.cause = "decoded-as-text"
+                    throw failure
+                }
+            }
             client.halfClose()
             try client.expectEnd()
         }
@@ -105,6 +114,12 @@ let requestServerChecks: [Check] =
                 try client.expect("\(line.utf8.count)\n\(line)")
             }
             server.subject.catchUp()
+            let corks = server.subject.timeline.calls("setsockopt").filter { $0.optionName == "TCP_CORK" }
+            if let cork = corks.last, corks.allSatisfy({ $0.data.contains { $0 != 0 } }) {
+                throw Failure(
+                    expected: say("the cork is taken out behind each answer", "每个回答之后都取下 TCP_CORK"),
+                    got: cork.callText, cause: "cork-left-in")
+            }
             if let held = server.subject.timeline.heldBack {
                 throw Failure(
                     expected: say("no part of an answer waits for an acknowledgement", "回答的任何部分都不等待确认"),
@@ -129,21 +144,29 @@ let requestServerChecks: [Check] =
         },
         Check("request-long-line", suspects: [.leftOpen] + Cause.streamServer) { trial in
             let server = try trial.serve("request-server")
-            let client = try server.connect()
-            try client.send([UInt8](repeating: UInt8(ascii: "x"), count: Lesson10.longestLine + 1))
-            let expected = say(
-                "a line of more than \(Lesson10.longestLine) bytes ends the connection",
-                "超过 \(Lesson10.longestLine) 字节的行，连接被关闭")
-            switch try client.receive(64, until: Deadline(), expected: expected) {
-            case .end, .broken: break
-            case .bytes(let bytes): throw Failure(expected: expected, got: quoted(bytes))
-            case .late:
-                throw Failure(
-                    expected: expected, got: say("it waits for more of it", "它还在等后面的字节"), cause: "line-without-limit")
+            // One that is still going on, and one that is there with its newline.
+            for line in [
+                [UInt8](repeating: UInt8(ascii: "x"), count: Lesson10.longestLine + 1),
+                [UInt8](repeating: UInt8(ascii: "x"), count: 3000) + [UInt8(ascii: "\n")],
+            ] {
+                let client = try server.connect()
+                try client.send(line)
+                let expected = say(
+                    "a line of more than \(Lesson10.longestLine) bytes ends the connection",
+                    "超过 \(Lesson10.longestLine) 字节的行，连接被关闭")
+                switch try client.receive(64, until: Deadline(), expected: expected) {
+                case .end, .broken: break
+                case .bytes(let bytes):
+                    throw Failure(expected: expected, got: quoted(bytes), cause: "limit-without-newline-only")
+                case .late:
+                    throw Failure(
+                        expected: expected, got: say("it waits for more of it", "它还在等后面的字节"),
+                        cause: "line-without-limit")
+                }
             }
             try lineExchange.runOnce(server)
         },
-    ] + streamServerChecks("request-server", prefix: "request", exchange: lineExchange)
+    ] + streamServerChecks("request-server", prefix: "request", exchange: lineExchange, suspects: [.restOfAnother])
 
 let sharedServerChecks: [Check] =
     lineChecks("shared-server", "shared") + [
@@ -194,7 +217,9 @@ let sharedServerChecks: [Check] =
             }
         },
     ]
-    + streamServerChecks("shared-server", prefix: "shared", exchange: lineExchange, suspects: Cause.sharing)
+    + streamServerChecks(
+        "shared-server", prefix: "shared", exchange: lineExchange, suspects: Cause.sharing + [.restOfAnother]
+    )
     // Two on one port is what this one is for.
     .filter { $0.id != "shared-taken" }
 
@@ -210,6 +235,21 @@ extension Cause {
     }
 
     fileprivate static let sharing: [Cause] = [.wrongLevel, .noReusePort]
+
+    /// An answer longer than what this client has sent: it begins with bytes of one that has left.
+    fileprivate static let restOfAnother = Cause("rest-of-another-client") { evidence in
+        var received: [Int32: Int64] = [:]
+        for call in evidence.timeline.calls where call.returned != nil {
+            if call.isAccept, call.result >= 0 { received[Int32(call.result)] = 0 }
+            if call.isReceive, call.result > 0 { received[call.descriptor]? += call.result }
+            guard call.isSend, let count = received[call.descriptor],
+                let head = call.data.firstIndex(of: UInt8(ascii: "\n")),
+                let length = Int64(String(decoding: call.data[..<head], as: UTF8.self)), length >= count
+            else { continue }
+            return call.callText
+        }
+        return nil
+    }
 
     static let heldBack = Cause("held-back-by-nagle") { $0.timeline.heldBack?.callText }
 }

@@ -94,19 +94,24 @@ let bufferedSocketChecks: [Check] = [
         try trial.expect(
             whole, says: .bytes(body), "readExactly(2500)",
             cause: whole.thrown?.type == "FramingError" ? "limit-for-exact-count" : nil)
-        // It need not wait for the newline to know that this is too much.
-        try buffered.peer.send(trial.random.letters(1001))
-        let answer = try buffered.answers([.line])[0]
-        guard case .list(let words) = answer,
-            words.prefix(3) == [
-                .string("threw"), .string("FramingError"), .string("tooLong(limit: 1000)"),
-            ]
-        else {
-            throw Failure(
-                expected: say(
-                    "FramingError.tooLong(limit: 1000) after 1,001 bytes without a newline",
-                    "1,001 字节仍无换行时抛出 FramingError.tooLong(limit: 1000)"),
-                got: answer.outcomeText, cause: answer.thrown?.type == "FramingError" ? nil : "no-line-limit")
+        // It need not wait for the newline to know that this is too much; and one that is there changes nothing.
+        for line in [trial.random.letters(1001), trial.random.letters(1500) + [UInt8(ascii: "\n")]] {
+            let buffered = try trial.makeBuffered(capacity: 1000)
+            try buffered.peer.send(line)
+            let answer = try buffered.answers([.line])[0]
+            guard case .list(let words) = answer,
+                words.prefix(3) == [.string("threw"), .string("FramingError"), .string("tooLong(limit: 1000)")]
+            else {
+                throw Failure(
+                    expected: line.count == 1001
+                        ? say(
+                            "FramingError.tooLong(limit: 1000) after 1,001 bytes without a newline",
+                            "1,001 字节仍无换行时抛出 FramingError.tooLong(limit: 1000)")
+                        : say(
+                            "FramingError.tooLong(limit: 1000) for a line of 1,500 bytes",
+                            "1,500 字节的一行抛出 FramingError.tooLong(limit: 1000)"),
+                    got: answer.outcomeText, cause: answer.thrown?.type == "FramingError" ? nil : "no-line-limit")
+            }
         }
     },
     Check("buffered-writes", suspects: [.bufferedSendsEachWrite, .bufferedNeverSends]) { trial in

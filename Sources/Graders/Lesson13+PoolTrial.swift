@@ -93,10 +93,13 @@ struct TriedPool {
     /// The next request comes on a new connection.
     func expectAnotherConnection(_ listener: StreamListener, _ why: String, else cause: String) throws {
         let request = trial.random.letters(8)
+        let asked = now()
         let call = try begin([.ask(request)])
         var peer: StreamPeer?
         do { peer = try listener.accept(orReturnOf: call) } catch var failure as Failure {
-            failure.cause = cause
+            // The job has sent nothing: it was lent nothing, neither the old one nor a new one.
+            let isLent = call.subject.timeline.calls.contains { $0.isSend && $0.entered > asked }
+            failure.cause = isLent ? cause : "place-lost"
             throw failure
         }
         guard let peer else {

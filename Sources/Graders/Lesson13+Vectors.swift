@@ -39,11 +39,15 @@ let writeVectorsChecks: [Check] = [
             try trial.expectWritten(pieces)
         }
     },
-    Check("vectors-short", suspects: [.vectorsPieceBegunAgain, .vectorsRestOfPieceSkipped]) { trial in
+    Check("vectors-short", suspects: [.vectorsTooManyVectors, .vectorsPieceBegunAgain, .vectorsRestOfPieceSkipped]) {
+        trial in
         for most in [1, 7, 100] {
             let pieces = (0..<60).map { trial.random.letters($0 % 7 == 0 ? 0 : $0) }
             try trial.expectWritten(pieces, plan: .most(most, each: .send))
         }
+        // Behind the rest of a piece there is room for one piece less.
+        let pieces = (0..<2500).map { _ in trial.random.letters(10) }
+        try trial.expectWritten(pieces, plan: .most(9_995, each: .send))
     },
     Check("vectors-eintr") { trial in
         try trial.expectWritten(

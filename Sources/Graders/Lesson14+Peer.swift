@@ -222,7 +222,9 @@ final class ChatPeer {
     }
 
     /// The end of the stream, and no frame before it.
-    func expectEnd(cause: String? = nil) throws {
+    ///
+    /// - Parameter reset: the cause of a reset, where only one thing can be it.
+    func expectEnd(cause: String? = nil, reset: String? = "closed-with-unread-bytes") throws {
         let expected = say("the program closes \(name), with nothing more before it", "程序关闭\(name)，之前不再发送什么")
         switch try next(expected) {
         case .end: trial.note(say("\(name): end of stream", "\(name)：流结束"))
@@ -230,7 +232,7 @@ final class ChatPeer {
         case .broken(let code):
             throw Failure(
                 expected: expected, got: say("it was reset: ", "连接被重置：") + errorText(code),
-                cause: code == ECONNRESET ? "closed-with-unread-bytes" : nil)
+                cause: code == ECONNRESET ? reset : nil)
         case .late: throw Failure(expected: expected, got: say("it is still open", "它仍然开着"), cause: cause)
         }
     }

@@ -50,10 +50,10 @@ extension StreamPeer {
 }
 
 private let talkChecks: [Check] = [
-    Check("server-conversation", suspects: Cause.chatRoom) { trial in
+    Check("server-conversation", suspects: [.resetAtClose] + Cause.chatRoom) { trial in
         try trial.converse(with: try trial.serve(chatServer14))
     },
-    Check("server-cut", suspects: Cause.chatRoom) { trial in
+    Check("server-cut", suspects: [.resetAtClose] + Cause.chatRoom) { trial in
         for plan in [FaultPlan.most(1, each: .receive), .most(3, each: .send), .most(5, each: .receive)] {
             try trial.converse(with: try trial.serve(chatServer14, plan: plan))
         }
@@ -72,7 +72,7 @@ private let talkChecks: [Check] = [
             .userJoined(username: "ann"), said(1, "ann", "one"), said(2, "ann", "two"), .userLeft(username: "ann"))
         try witness.expectNothingBefore(cause: "reads-behind-logout")
     },
-    Check("server-end-of-stream", suspects: Cause.chatRoom) { trial in
+    Check("server-end-of-stream", suspects: [.resetAtClose] + Cause.chatRoom) { trial in
         let server = try trial.serve(chatServer14)
         let witness = try trial.member("eve", server)
         let brief = try trial.visitor(server)
@@ -80,7 +80,7 @@ private let talkChecks: [Check] = [
         brief.stream.halfClose()
         try brief.expect(
             .loginResponse(refusal: nil), said(1, "ann", "one"), said(2, "ann", "two"))
-        try brief.expectOver()
+        try brief.expectEnd(reset: nil)
         try witness.expect(
             .userJoined(username: "ann"), said(1, "ann", "one"), said(2, "ann", "two"), .userLeft(username: "ann"))
     },
@@ -317,7 +317,7 @@ extension Trial {
         for peer in [ann, bob] { try peer.expect(said(2, "ann", "hi")) }
         try bob.send(.logout)
         try bob.expect(.logoutResponse)
-        try bob.expectOver()
+        try bob.expectEnd(reset: nil)
         try ann.expect(.userLeft(username: "bob"))
         try ann.expectNothingBefore(cause: "chat-message-doubled")
     }

@@ -50,6 +50,11 @@ let echoPacketChecks: [Check] = [
             packet.total = total
             try trial.expectError("truncated", in: packet.bytes, hasHeader: true, cause: "lengths-believed")
         }
+        // All of a long header is here, and the packet says that it ends within it.
+        packet = IPv4Datagram(message(reply).bytes)
+        packet.options = ipOptions(40)
+        packet.total = 40
+        try trial.expectError("truncated", in: packet.bytes, hasHeader: true, cause: "lengths-believed")
     },
     Check("reply-damaged", suspects: [.crash(meaning: "packet-not-measured")]) { trial in
         let reply = trial.randomReply(9)

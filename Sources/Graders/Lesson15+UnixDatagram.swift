@@ -32,6 +32,12 @@ let unixDatagramChecks: [Check] = [
         let call = try trial.ask(Array("hello?".utf8), server, timeout: 300)
         _ = try trial.question(at: server, during: call)
         try expectSocketError([ETIMEDOUT], from: call)
+        // A server that is stuck: its queue is full, and send waits, too.
+        let stuck = try trial.datagramPeer(path: trial.path("stuck"))
+        let crowd = try closeOnExecSocket(AF_UNIX, SOCK_DGRAM)
+        defer { close(crowd) }
+        while stuck.address.withSockaddr({ sendto(crowd, "x", 1, MSG_DONTWAIT, $0, $1) }) >= 0 {}
+        try expectSocketError([ETIMEDOUT], from: try trial.ask(Array("hello?".utf8), stuck, timeout: 300))
     },
     Check("datagram-no-server", suspects: [.breakUnnoticed]) { trial in
         let nowhere = try trial.begin("datagram-request", arguments(trial, Array("hello?".utf8), "nobody"))

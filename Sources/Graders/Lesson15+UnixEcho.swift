@@ -33,20 +33,24 @@ let unixEchoChecks: [Check] = [
         try echo(Array("long".utf8), server)
     },
     Check("unix-path-too-long") { trial in
-        let path = try trial.path(ofLength: longestPath + 1)
-        let expected = say(
-            "it throws SocketError ENAMETOOLONG: the path has \(longestPath + 1) bytes",
-            "抛出 SocketError ENAMETOOLONG：路径有 \(longestPath + 1) 字节")
-        let outcome = try trial.serveInVain(entry, path: path)
-        let made = try FileManager.default.contentsOfDirectory(atPath: trial.folder)
-        if case .threw("SocketError", _, ENAMETOOLONG, _)? = outcome, made.isEmpty { return }
-        throw Failure(
-            expected: expected,
-            got: made.isEmpty
-                ? outcome?.text ?? say("it waits for clients", "它在等客户端")
-                : say(
-                    "it made a file whose name has \(made[0].utf8.count) bytes", "它建了一个名字有 \(made[0].utf8.count) 字节的文件"),
-            cause: made.isEmpty ? nil : "path-cut")
+        // One byte too many; and one that is short in characters.
+        let characters = String(repeating: "字", count: max(1, (longestPath - trial.folder.utf8.count) / 3 + 1))
+        for path in [try trial.path(ofLength: longestPath + 1), trial.path(characters)] {
+            let expected = say(
+                "it throws SocketError ENAMETOOLONG: the path has \(path.utf8.count) bytes",
+                "抛出 SocketError ENAMETOOLONG：路径有 \(path.utf8.count) 字节")
+            let outcome = try trial.serveInVain(entry, path: path)
+            let made = try FileManager.default.contentsOfDirectory(atPath: trial.folder)
+            if case .threw("SocketError", _, ENAMETOOLONG, _)? = outcome, made.isEmpty { continue }
+            throw Failure(
+                expected: expected,
+                got: made.isEmpty
+                    ? outcome?.text ?? say("it waits for clients", "它在等客户端")
+                    : say(
+                        "it made a file whose name has \(made[0].utf8.count) bytes",
+                        "它建了一个名字有 \(made[0].utf8.count) 字节的文件"),
+                cause: made.isEmpty ? nil : "path-cut")
+        }
     },
     Check("unix-taken") { trial in
         let path = trial.path("echo.sock")

@@ -37,9 +37,9 @@ extension Cause {
     }
 
     static let acceptErrorEndedServer = Cause("accept-error-ended-server") { evidence in
-        guard let call = evidence.timeline.calls.last(where: \.isAccept), call.failed, call.error != EINTR else {
-            return nil
-        }
+        guard evidence.ending != nil || evidence.returned != nil,
+            let call = evidence.timeline.calls.last(where: \.isAccept), call.failed, call.error != EINTR
+        else { return nil }
         return "\(call.name): \(errorName(call.error))"
     }
 
@@ -62,6 +62,12 @@ extension Cause {
             ($0.name == "close" || $0.name == "shutdown") && $0.descriptor == calls[end].descriptor
         }
         return closed ? nil : "\(calls[end].callText) = 0"
+    }
+
+    /// Where nothing was left unread: who closes so has asked for the reset.
+    static let resetAtClose = Cause("reset-at-close") { evidence in
+        let option = Int64(SO_LINGER)
+        return evidence.timeline.calls("setsockopt").last { $0.arguments == (Int64(SOL_SOCKET), option) }?.callText
     }
 
     /// Closed without having seen the end of the stream, or an error, by the process that had received from it.

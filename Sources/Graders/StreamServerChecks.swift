@@ -102,7 +102,7 @@ private struct StreamServerChecks {
     // MARK: What clients do to it
 
     var halfClose: Check {
-        check("half-close", suspects: [.parentKeepsConnection, .readsPastTheEnd, .leftOpen]) {
+        check("half-close", suspects: [.resetAtClose, .parentKeepsConnection, .readsPastTheEnd, .leftOpen]) {
             [entry, exchange] trial in
             // With short sends most of the answer is still to be sent when the end is read.
             for plan in [.none, FaultPlan.most(1, each: .send)] {
