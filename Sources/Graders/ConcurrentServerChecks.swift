@@ -19,6 +19,11 @@ public func concurrentServerChecks(
             let second = try server.connect()
             let third = try server.connect()
             for client in [third, second, first] { try exchange.run(client) }
+            // One leaves, two stay, another comes.
+            first.halfClose()
+            try exchange.expectEnd(first)
+            let fourth = try server.connect()
+            for client in [fourth, second] { try exchange.run(client) }
         },
         Check("\(prefix)-many", suspects: suspects + Cause.streamServer) { trial in
             let server = try trial.serve(entry)
@@ -31,7 +36,7 @@ public func concurrentServerChecks(
             for client in clients.reversed() { try exchange.expectAnswer(client) }
             for client in clients {
                 client.halfClose()
-                try client.expectEnd()
+                try exchange.expectEnd(client)
             }
         },
         Check("\(prefix)-deaf-client", suspects: suspects + [.blockedInSend] + Cause.streamServer) { trial in

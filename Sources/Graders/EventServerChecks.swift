@@ -28,7 +28,8 @@ func eventServerChecks(_ entry: String, prefix: String, crowd count: Int, suspec
             try trial.expectOneThread(server)
         },
         Check("\(prefix)-crowd", suspects: [.smallBacklog, .mainThreadBlocked] + suspects) { trial in
-            let server = try trial.serve(entry, descriptorLimit: count + 100)
+            // Two a client: some have a second descriptor to write with.
+            let server = try trial.serve(entry, descriptorLimit: 2 * count + 100)
             let crowd = try server.crowd(count)
             for _ in 0..<3 {
                 let salt = trial.random.letters(8)

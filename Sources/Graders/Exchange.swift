@@ -13,6 +13,9 @@ public struct Exchange: Sendable {
     /// What a connection begins with, before its first question: a handshake, as WebSocket has.
     public var opening: Opening?
 
+    /// Whether these bytes may stand before the end of a connection whose client has ended its side: a last word. nil: none.
+    public var isGoodbye: (@Sendable ([UInt8]) -> Bool)?
+
     public struct Opening: Sendable {
         public var bytes: [UInt8]
         /// Receives the whole answer, and no more; throws if it is wrong.
@@ -34,6 +37,17 @@ public struct Exchange: Sendable {
         guard let opening, client.received.isEmpty else { return }
         try client.send(opening.bytes)
         try opening.expectAnswer(client)
+    }
+
+    /// The client has ended its side, and so does the server, with nothing before it but a goodbye.
+    func expectEnd(_ client: StreamPeer) throws {
+        guard let isGoodbye else { return try client.expectEnd() }
+        let last = try client.receiveToEnd()
+        guard last.isEmpty || isGoodbye(last) else {
+            throw Failure(
+                expected: say("the program closes \(client.name)", "程序关闭\(client.name)"),
+                got: say("more bytes: \(quoted(last))", "又收到 \(quoted(last))"))
+        }
     }
 
     /// One question after another, about so many bytes.
@@ -62,7 +76,7 @@ public struct Exchange: Sendable {
         let client = try server.connect()
         try run(client)
         client.halfClose()
-        try client.expectEnd()
+        try expectEnd(client)
         client.close()
     }
 }

@@ -29,15 +29,20 @@ private let sendAllChecks: [Check] = [
         _ = try call.value()
         try expectNothingMore(peer, after: call)
     },
-    Check("send-eintr") { trial in
-        let listener = try trial.listen()
-        let message = trial.random.bytes(100)
-        let plan = FaultPlan.fail(.send, 1, through: 3, with: EINTR)
-        let call = try trial.begin("send-all", [listener.socketArgument, .bytes(message)], plan: plan)
-        let peer = try listener.accept(from: call)
-        _ = try call.value()
-        try peer.expect(message)
-        try expectNothingMore(peer, after: call)
+    Check("send-eintr", suspects: [.sentAgainFromTheStart]) { trial in
+        // At first, and in the middle: what has gone is not sent again.
+        for plan in [
+            FaultPlan.fail(.send, 1, through: 3, with: EINTR),
+            .fail(.send, 3, through: 4, with: EINTR) + .most(10, each: .send),
+        ] {
+            let listener = try trial.listen()
+            let message = trial.random.bytes(100)
+            let call = try trial.begin("send-all", [listener.socketArgument, .bytes(message)], plan: plan)
+            let peer = try listener.accept(from: call)
+            _ = try call.value()
+            try peer.expect(message)
+            try expectNothingMore(peer, after: call)
+        }
     },
     Check("send-broken", suspects: [.breakUnnoticed]) { trial in
         let listener = try trial.listen(smallBuffers: true)
@@ -147,13 +152,17 @@ private let receiveExactlyChecks: [Check] = [
         try expectSocketError([ECONNRESET], from: call)
     },
     Check("receive-eintr") { trial in
-        let listener = try trial.listen()
-        let message = trial.random.letters(100)
-        let plan = FaultPlan.fail(.receive, 1, through: 3, with: EINTR)
-        let call = try trial.begin("receive-exactly", [listener.socketArgument, .int(message.count)], plan: plan)
-        let peer = try listener.accept(from: call)
-        try peer.send(message)
-        try trial.expect(try call.bytes(), equals: message, say("the bytes that were sent", "发来的字节"))
+        for plan in [
+            FaultPlan.fail(.receive, 1, through: 3, with: EINTR),
+            .fail(.receive, 3, through: 4, with: EINTR) + .most(10, each: .receive),
+        ] {
+            let listener = try trial.listen()
+            let message = trial.random.letters(100)
+            let call = try trial.begin("receive-exactly", [listener.socketArgument, .int(message.count)], plan: plan)
+            let peer = try listener.accept(from: call)
+            try peer.send(message)
+            try trial.expect(try call.bytes(), equals: message, say("the bytes that were sent", "发来的字节"))
+        }
     },
     Check("receive-nothing", suspects: [.receivesWithoutRoom]) { trial in
         let listener = try trial.listen()
@@ -220,6 +229,24 @@ private let closeGracefullyChecks: [Check] = [
                     got: closes.isEmpty ? say("it was not called", "没有调用") : closes.joined(separator: ", "),
                     cause: closes.isEmpty ? "never-closed" : "closed-twice")
             }
+        }
+        // Broken before it is called: shutdown fails, and the descriptor is closed all the same.
+        let broken: OwnedSocket
+        do {
+            let pair = try ConnectedPair(SOCK_STREAM, host: "127.0.0.1")
+            broken = pair.client
+            var abort = linger(l_onoff: 1, l_linger: 0)
+            let size = socklen_t(MemoryLayout<linger>.size)
+            try check("setsockopt", setsockopt(pair.server.descriptor, SOL_SOCKET, SO_LINGER, &abort, size))
+        }
+        let call = try trial.begin("close-gracefully", [.passed(broken.descriptor)], plan: FaultPlan.none)
+        _ = try call.outcome()
+        call.subject.catchUp()
+        guard call.subject.timeline.count("close") == 1 else {
+            throw Failure(
+                expected: say("close is called once, also if shutdown fails", "即使 shutdown 失败，close 也恰好调用一次"),
+                got: say("\(call.subject.timeline.count("close")) times", "\(call.subject.timeline.count("close")) 次"),
+                cause: call.subject.timeline.count("close") == 0 ? "never-closed" : "closed-twice")
         }
     },
     Check("close-eintr", suspects: [.neverHalfClosed, .shutBothDirections, .interruptedCall, .closedBeforeTheEnd]) {

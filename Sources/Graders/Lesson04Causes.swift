@@ -63,6 +63,27 @@ extension Cause {
 
     static let closedTwice = Cause("closed-twice") { $0.timeline.calls("close").contains { $0.error == EBADF } }
 
+    /// The last wait ended without anything, or recv with a time limit did, and it was content.
+    static let silenceTakenForEnd = Cause("silence-taken-for-end") { evidence in
+        guard let last = evidence.timeline.calls.last(where: { $0.isWait || $0.isReceive }), last.returned != nil,
+            last.isWait && last.result == 0 || last.isReceive && last.error == EAGAIN
+        else { return nil }
+        return last.callText
+    }
+
+    /// What is no ASCII letter was changed between a receive and the send of it.
+    static let otherBytesChanged = Cause("changed-other-bytes") { evidence in
+        var received: [Int32: Call] = [:]
+        for call in evidence.timeline.calls where call.returned != nil && call.result > 0 {
+            if call.isReceive { received[call.descriptor] = call }
+            guard call.isSend, let before = received[call.descriptor], before.result == call.result,
+                let (was, became) = zip(before.data, call.data).first(where: { $0 >= 0x80 && $0 != $1 })
+            else { continue }
+            return say("\(hexText([was])) became \(hexText([became]))", "\(hexText([was])) 变成了 \(hexText([became]))")
+        }
+        return nil
+    }
+
     /// Client and server both wait for room to send, and neither reads.
     static let bothSend = Cause("both-send") { evidence in
         evidence.timeline.blocked.last(where: \.isSend)?.callText

@@ -157,6 +157,14 @@ let webSocketEchoChecks: [Check] =
             try client.send(closeOpcode, [])
             try client.expectClose([nil, 1000])
             try client.expectEnd()
+            // None of the four ends its side: they are not waited for without end.
+            let closed = try service.subject.waitForTimeline { $0.openConnections.isEmpty ? true : nil }
+            guard closed == true else {
+                throw Failure(
+                    expected: say(
+                        "connections are closed, though their clients do not end theirs", "客户端不结束自己的一侧，连接也会被关闭"),
+                    got: say("some are still open", "还有没关闭的"), cause: "lingers-for-ever")
+            }
             // What comes behind a close is not answered.
             let late = try service.webSocket(trial)
             try late.stream.send(late.frame(closeOpcode, closePayload(1000)) + late.frame(textOpcode, [65]))

@@ -13,6 +13,8 @@ let oneMessage: Exchange = {
     exchange.opening = Exchange.Opening(bytes: Request(key: sampleKey).bytes) { client in
         try client.expectSwitching()
     }
+    // A close frame, unmasked and with a status or nothing in it: it comes too late, and does no harm.
+    exchange.isGoodbye = { $0.count >= 2 && $0[0] == 0x88 && $0[1] != 1 && $0[1] < 126 && $0.count == 2 + Int($0[1]) }
     return exchange
 }()
 

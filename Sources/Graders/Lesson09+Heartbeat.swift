@@ -60,6 +60,11 @@ private let heartbeatChecks: [Check] = [
     },
     Check("heartbeat-keeps", suspects: [.textForPing, .neverPings, .pongNotRecognised]) { trial in
         let server = try trial.serve("heartbeat-server")
+        // One that owed a pong has gone. Who comes now has its descriptor, most likely, and owes nothing.
+        let gone = try trial.join(server)
+        _ = try gone.expectPing()
+        gone.stream.reset()
+        _ = try server.subject.waitForTimeline { $0.openConnections.isEmpty ? true : nil }
         let clients = try (0..<5).map { _ in try trial.join(server) }
         // Longer than a client may owe a pong.
         let rounds = (heartbeat.timeout + 2 * heartbeat.interval) / heartbeat.interval + 1
@@ -147,8 +152,8 @@ private let heartbeatChecks: [Check] = [
         }
     },
     Check("heartbeat-leaves-nothing", suspects: [.connectionLeak, .neverPings]) { trial in
-        let server = try trial.serve("heartbeat-server", descriptorLimit: 48)
-        for _ in 0..<2 {
+        let server = try trial.serve("heartbeat-server", descriptorLimit: 100)
+        for _ in 0..<4 {
             let dead = try (0..<30).map { _ in try trial.join(server) }
             for client in dead { try client.expectDropped(cause: "dead-peer-kept") }
         }

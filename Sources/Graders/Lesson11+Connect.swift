@@ -66,6 +66,11 @@ private let givingUp: [Check] = [
             try trial.expect(
                 trial.beginRetry(nobody.address, .quick(attempts: 3), in: process), throws: ECONNREFUSED)
         }
+        let full = try trial.fullListener()
+        let brief = RetryPolicy(attempts: 2, firstWait: 1, longestWait: 1, connectTimeout: 1, timeout: 60_000)
+        for _ in 0..<20 {
+            try trial.expect(trial.beginRetry(full.address, brief, in: process), throws: ETIMEDOUT)
+        }
     },
 ]
 

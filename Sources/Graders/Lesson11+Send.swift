@@ -112,6 +112,15 @@ let lesson11Send: [Check] = [
             _ = try call.value()
             try lent.expectUnchanged(by: call)
         }
+        // Also on the way out that nobody looks at.
+        let listener = try trial.listen(smallBuffers: true)
+        let lent = try LentSocket(to: listener, blocks: true)
+        let call = try trial.begin(
+            "send-with-retry", [lent.argument, .bytes(trial.random.letters(4 << 20)), .int(200)], plan: FaultPlan())
+        let deaf = try listener.accept(from: call)
+        _ = try call.outcome()
+        try lent.expectUnchanged(by: call)
+        deaf.close()
     },
 ]
 

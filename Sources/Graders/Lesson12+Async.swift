@@ -63,7 +63,7 @@ let asyncChecks: [Check] =
             "async-stop-crowd",
             suspects: [.returnedBeforeClosing, .idleHoldsStop, .idleTaskHoldsStop, .stopUnheard] + suspects
         ) { trial in
-            let server = try trial.serve(entry, descriptorLimit: 700)
+            let server = try trial.serve(entry, descriptorLimit: 1600)
             let crowd = try server.crowd(500)
             try crowd.exchange { index in Array("client \(index)".utf8) }
             try server.askToStop(trial)

@@ -21,6 +21,7 @@ private let pingThroughGateway: Exchange = {
         try client.expect(wireFrame(Opcode.pong.rawValue, payload))
     }
     exchange.opening = oneMessage.opening
+    exchange.isGoodbye = oneMessage.isGoodbye
     return exchange
 }()
 

@@ -316,6 +316,10 @@ extension Server {
                 expected: say("it receives the beginning of \(request)", "接收 \(request) 的开头"),
                 got: say("it does not", "没有接收"))
         }
+        // What it does with that part comes before what is done to it next: until it waits for more.
+        _ = try subject.waitForTimeline(until: Deadline(in: 1)) { timeline in
+            timeline.calls.last.map { ($0.isWait || $0.isReceive) && $0.returned == nil } == true ? true : nil
+        }
         return client
     }
 }

@@ -122,6 +122,8 @@ let forwardedChecks: [Check] = [
             ("for=unknown;proto=https", "127.0.0.1", "https"), ("for=192.0.2.43, for=_x", "127.0.0.1", "http"),
             ("for=192.0.2.43, proto=https", "127.0.0.1", "https"),
             ("for=192.0.2.43;ext=\"a=b\"", "192.0.2.43", "http"),
+            // Only the last element is the proxy's: what stands before it may be a stranger's.
+            ("for=6.6.6.6;proto=https, for=192.0.2.43", "192.0.2.43", "http"),
         ] {
             try trial.expectClient(
                 address, scheme, [HTTPField("Forwarded", value)], header: .forwarded, cause: "forwarded-misread")

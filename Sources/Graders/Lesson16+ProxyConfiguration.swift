@@ -14,6 +14,8 @@ let proxyConfigurationChecks: [Check] = [
         try stage.explaining {
             for (method, target, body) in [
                 ("GET", "/", ""), ("GET", "/a/b?c=%20d&e", ""), ("POST", "/upper", "hello"), ("DELETE", "/x", ""),
+                // Another place, once somebody has tidied it up.
+                ("GET", "/a%2Fb//c", ""),
             ] {
                 let answer = try stage.proxy.ask(method, target, body: body)
                 try answer.expect(200, "\(method) \(target)")

@@ -18,7 +18,15 @@ private let suspects: [Cause] = [.signalNotCaught]
 
 private let webSocketChecks: [Check] = [
     Check("ws-echo", suspects: suspects) { trial in
-        let client = try trial.serve(entry).webSocket(trial)
+        let server = try trial.serve(entry)
+        let hasty = WebSocketPeer(try server.connect(), trial)
+        // In one segment with the request: the stream goes on behind the empty line.
+        try hasty.shakeHands(behind: hasty.frame(textOpcode, Array("at once".utf8)))
+        do { try hasty.expectPastPings(textOpcode, Array("at once".utf8)) } catch var failure as Failure {
+            failure.cause = "first-frames-lost"
+            throw failure
+        }
+        let client = try server.webSocket(trial)
         for text in ["Hello", "", "世界 🌍"] {
             try client.send(text)
             try client.expectPastPings(textOpcode, Array(text.utf8))
@@ -103,6 +111,13 @@ private let webSocketChecks: [Check] = [
                         "a close frame with 1001 on \(client.stream.name)", "\(client.stream.name)收到代码 1001 的关闭帧"),
                     got: code.map { "\($0)" } ?? say("one without a code", "没有代码的关闭帧"), cause: "wrong-close-code")
             }
+        }
+        // The first takes its time, about half of what the program has for it: no ping comes behind the goodbye.
+        let silence = say(
+            "nothing behind the close frame on \(clients[0].stream.name)", "\(clients[0].stream.name)的关闭帧之后没有别的")
+        let pause = UInt64(Lesson16.stopPatience) * 550_000
+        if case .frame(let frame) = try clients[0].next(silence, until: Deadline(at: now() + pause)) {
+            throw Failure(expected: silence, got: frame.words, cause: "speaks-after-goodbye")
         }
         // Now each of them answers, and what the program says next is the end.
         for client in clients {

@@ -15,7 +15,9 @@ extension Cause {
     }
 
     /// Mistakes that any check of a TCP server may run into; a check's own suspects come before them.
-    static let streamServer: [Cause] = [.readsPastTheEnd, .closedTooEarly, .sentStaleBytes, .waitsForMore]
+    static let streamServer: [Cause] = [
+        .closedTwice, .readsPastTheEnd, .closedTooEarly, .sentStaleBytes, .waitsForMore, .otherBytesChanged,
+    ]
 
     // MARK: Listening
 

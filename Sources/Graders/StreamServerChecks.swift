@@ -112,7 +112,7 @@ private struct StreamServerChecks {
                 try client.send(exchange.question)
                 client.halfClose()
                 try exchange.expectAnswer(client)
-                try client.expectEnd()
+                try exchange.expectEnd(client)
             }
         }
     }
@@ -252,7 +252,7 @@ private struct StreamServerChecks {
                     try exchange.run(client)
                     try exchange.run(client)
                     client.halfClose()
-                    try client.expectEnd()
+                    try exchange.expectEnd(client)
                 case let fate:
                     trial.note(fate.text)
                     client.askInVain(first)

@@ -66,7 +66,7 @@ func forkServerChecks(_ entry: String, prefix: String, exchange: Exchange) -> [C
                 throw Failure.noChild
             }
             client.halfClose()
-            try client.expectEnd()
+            try exchange.expectEnd(client)
             guard server.wait({ !server.subject.isRunning(child) }) else {
                 throw Failure(
                     expected: say("the child ends with its client", "子进程随客户端一起结束"),
@@ -81,7 +81,7 @@ func forkServerChecks(_ entry: String, prefix: String, exchange: Exchange) -> [C
             let others = try (0..<30).map { _ in try server.connect() }
             for client in others { try exchange.run(client) }
             for client in others { client.halfClose() }
-            for client in others { try client.expectEnd() }
+            for client in others { try exchange.expectEnd(client) }
             _ = server.wait { server.subject.children.all.count == server.subject.children.zombies.count }
             // A server that asks for its ended children whenever a client comes has been asked now, too.
             let last = try server.connect()
@@ -96,7 +96,7 @@ func forkServerChecks(_ entry: String, prefix: String, exchange: Exchange) -> [C
         Check("\(prefix)-full", suspects: [.forkErrorIgnored, .waitsForChild, .neverForked]) { trial in
             let server = try trial.serve(entry, plan: .fail(.fork, with: EAGAIN))
             let first = try server.connect()
-            try first.expectEnd()
+            try exchange.expectEnd(first)
             try exchange.runOnce(server)
         },
     ]
