@@ -17,7 +17,15 @@ extension Cause {
 
     /// After a short send it began anew, and bytes arrived twice.
     static let sentAgainFromTheStart = Cause("sent-again-from-the-start") { evidence in
-        let sends = evidence.timeline.calls.filter { $0.isSend && $0.result > 0 }
+        let all = evidence.timeline.calls.filter(\.isSend)
+        if let index = all.indices.dropLast().first(where: {
+            all[$0].error == EINTR && all[$0].data != all[0].data && all[$0 + 1].data == all[0].data
+        }) {
+            return say(
+                "after EINTR it sent all \(all[index + 1].length) bytes again",
+                "EINTR 之后又从头发送全部 \(all[index + 1].length) 字节")
+        }
+        let sends = all.filter { $0.result > 0 }
         guard sends.count > 1, sends[0].length == sends[1].length, sends[0].data == sends[1].data else { return nil }
         return say(
             "both sends were given \(sends[0].length) bytes, the first took \(sends[0].result)",

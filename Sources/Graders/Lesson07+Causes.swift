@@ -84,10 +84,12 @@ extension Cause {
     static let readOnce = Cause("edge-read-once") { evidence in
         let calls = evidence.timeline.calls
         guard calls.contains(where: \.asksForEdges), evidence.timeline.blocked.contains(where: \.isWait),
-            let index = calls.lastIndex(where: \.isReceive), calls[index].result > 0,
-            // A second receive at once: it does receive again, and stopped for another reason.
-            index == 0 || !calls[index - 1].isReceive || calls[index - 1].descriptor != calls[index].descriptor
+            let index = calls.lastIndex(where: \.isReceive), calls[index].result > 0
         else { return nil }
+        // A second receive in the same round: it does receive again, and stopped for another reason.
+        let round = calls[..<index].lastIndex { $0.isWait && $0.returned != nil } ?? 0
+        let before = calls[round..<index].contains { $0.isReceive && $0.descriptor == calls[index].descriptor }
+        guard !before else { return nil }
         let last = calls[index]
         return say("\(last.callText) = \(last.result), and then it waited", "\(last.callText) = \(last.result)，然后就去等待了")
     }
