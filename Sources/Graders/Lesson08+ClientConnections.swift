@@ -100,7 +100,7 @@ let lesson08ClientConnections: [Check] = [
             (okAnswerAndClose, nil), (okAnswer, nil), ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", "cutShort"),
             ("nonsense\r\n\r\n", "badResponse"),
         ]
-        for round in 0..<60 {
+        for round in 0..<80 {
             for (answer, error) in answers {
                 let fetching = try trial.fetch([Asked(url: listener.url("/\(round)"))], at: listener, in: process)
                 let (connection, _) = try fetching.acceptRequest()

@@ -79,7 +79,10 @@ extension Trial {
                 expected: say(
                     "after configure with \(options.text), getsockopt(\(wrong.name)) says: \(wrong.right)",
                     "configure 设置（\(options.text)）之后，getsockopt(\(wrong.name)) 得到：\(wrong.right)"),
-                got: wrong.got, cause: options.names.contains(wrong.name) ? nil : "sets-what-was-not-asked")
+                got: wrong.got,
+                cause: !options.names.contains(wrong.name)
+                    ? "sets-what-was-not-asked"
+                    : wrong.name == "SO_LINGER" && got.linger == .off ? "linger-zero-taken-for-off" : nil)
         }
         let calls = call.subject.timeline.calls("setsockopt")
         if let extra = calls.first(where: { !options.names.contains(KernelOption.name(of: $0) ?? "") }) {

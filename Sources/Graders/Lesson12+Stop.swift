@@ -11,6 +11,7 @@ func gracefulStopChecks(_ entry: String, prefix: String, suspects: [Cause]) -> [
     let suspects =
         suspects + [
             .closedUnderACall, .returnedBeforeClosing, .idleHoldsStop, .deafHoldsStop, .idleTaskHoldsStop, .stopUnheard,
+            .notAllWoken,
         ]
     return [
         Check("\(prefix)-stop-alone", suspects: suspects) { trial in

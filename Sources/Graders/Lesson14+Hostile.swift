@@ -20,7 +20,10 @@ let hostileChatChecks: [Check] = [
         for peer in [stranger, members[0]] {
             for bytes in bad {
                 try peer.stream.send(framed(bytes))
-                try peer.expect(.error(.badMessage)) { _ in bytes == utf16 ? "utf16-accepted" : nil }
+                try peer.expect(.error(.badMessage)) { heard in
+                    bytes == utf16
+                        ? "utf16-accepted" : heard == .message(.error(.tooLong)) ? "longest-frame-refused" : nil
+                }
             }
             for json in [#"{"type":"dance"}"#, #"{"type":"dance","content":7}"#] {
                 try peer.send(json: json)
@@ -39,7 +42,9 @@ let hostileChatChecks: [Check] = [
         // Exactly as long as may be: white space does not matter.
         let chat = Array(#"{"type":"chat","content":"padded""#.utf8)
         try ann.stream.send(framed(chat + [UInt8](repeating: 0x20, count: 65_535 - chat.count) + Array("}".utf8)))
-        try ann.expect(said(1, "ann", "padded"))
+        try ann.expect(said(1, "ann", "padded")) { heard in
+            heard == .message(.error(.tooLong)) ? "longest-frame-refused" : nil
+        }
         let beginnings: [[UInt8]] = [
             bigEndianBytes(UInt32(65_537)),
             bigEndianBytes(UInt32(1 << 20)) + Array(#"{"type":"chat","content":""#.utf8),
@@ -57,7 +62,10 @@ let hostileChatChecks: [Check] = [
                 heard == .message(.error(.badMessage)) ? "too-long-taken-for-bad" : nil
             }
             try stranger.expectOver(cause: "reads-behind-too-long")
-            try ann.expect(.userLeft(username: "stranger"))
+            do { try ann.expect(.userLeft(username: "stranger")) } catch var failure as Failure {
+                if failure.cause == nil { failure.cause = "stays-member-after-too-long" }
+                throw failure
+            }
             stranger.stream.close()
             trial.note(say("\(index + 1) of \(beginnings.count)", "第 \(index + 1) 种，共 \(beginnings.count) 种"))
         }

@@ -223,7 +223,8 @@ extension Trial {
                 got: say(
                     "\(byteCount(message.bytes.count)) and \(message.descriptors.count) descriptors",
                     "\(byteCount(message.bytes.count))，\(message.descriptors.count) 个描述符"),
-                cause: message.descriptors.isEmpty ? "number-sent" : nil)
+                cause: message.descriptors.isEmpty
+                    ? "number-sent" : message.bytes.count == 1 ? "control-length-padded" : nil)
         }
         var (right, got) = (stat(), stat())
         fstat(sent, &right)

@@ -29,6 +29,20 @@ let tracerouteChecks: [Check] = [
                 expected: say("nil for hop 2: its router answered too late", "第 2 跳是 nil：它的路由器回答得太晚"),
                 got: hopsText(hops), cause: "late-answer-taken")
         }
+        // How long it asks to wait does not depend on the machine: behind the silent hop as long as before.
+        let calls = play.call.subject.timeline.calls
+        let sends = calls.indices.filter { calls[$0].isSend && calls[$0].result > 0 }
+        let hurried = zip(sends, sends.dropFirst() + [calls.count]).dropFirst(2).prefix(2).filter { send, next in
+            !calls[send..<next].contains { call in
+                call.isWait && !(0..<40).contains(call.arguments.1)
+                    || call.isReceive && call.returned.map { $0 > call.entered + 40_000_000 } ?? true
+            }
+        }
+        if hurried.count == 2 {
+            throw Failure(
+                expected: say("it waits for up to 400 ms after each probe", "每个探测包之后最多等 400 毫秒"),
+                got: say("it did not wait after probe 3 and 4", "第 3、4 个探测包之后都没有等"), cause: "one-deadline-for-all")
+        }
     },
     Check("trace-others", suspects: [.crash(meaning: "packet-not-measured"), .noPacketSent]) { trial in
         let play = try TracePlay(trial)

@@ -3,8 +3,8 @@ import Course
 struct LineDecoder: MessageDecoder {
     let limit: Int
     private var data: [UInt8] = []
-    private var head = 0      // first byte not handed out
-    private var scanned = 0   // no newline before this
+    private var head = 0  // first byte not handed out
+    private var scanned = 0  // no newline before this
 
     init(limit: Int) { self.limit = limit }
 

@@ -92,7 +92,8 @@ struct Client {
 /// Takes every connection that waits.
 ///
 /// - Returns: false if there is no room for more now (EMFILE): the next one stays in the kernel's queue.
-private func acceptClients(_ listener: Int32, into clients: inout [Int32: Client], highest: inout Int32) throws -> Bool {
+private func acceptClients(_ listener: Int32, into clients: inout [Int32: Client], highest: inout Int32) throws -> Bool
+{
     while true {
         let connection = accept(listener, nil, nil)
         if connection < 0 {

@@ -19,7 +19,8 @@ struct Poller {
         var onEdges = false
 
         fileprivate var mask: UInt32 {
-            EPOLLRDHUP.rawValue | (reading ? EPOLLIN.rawValue : 0) | (writing ? EPOLLOUT.rawValue : 0) | (onEdges ? EPOLLET.rawValue : 0)
+            EPOLLRDHUP.rawValue | (reading ? EPOLLIN.rawValue : 0) | (writing ? EPOLLOUT.rawValue : 0)
+                | (onEdges ? EPOLLET.rawValue : 0)
         }
     }
 

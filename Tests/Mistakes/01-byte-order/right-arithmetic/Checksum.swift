@@ -1,0 +1,2 @@
+// in ByteOrder.swift
+import Course

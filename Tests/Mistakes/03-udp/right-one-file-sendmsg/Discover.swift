@@ -1,0 +1,3 @@
+// Discover: all of the lesson is in UppercaseServer.swift.
+import Course
+import Sockets

@@ -1,0 +1,3 @@
+// Multicast: all of the lesson is in UppercaseServer.swift.
+import Course
+import Sockets

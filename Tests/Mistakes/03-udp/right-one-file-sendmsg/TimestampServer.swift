@@ -1,0 +1,3 @@
+// TimestampServer: all of the lesson is in UppercaseServer.swift.
+import Course
+import Sockets

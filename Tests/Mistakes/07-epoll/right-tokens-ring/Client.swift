@@ -1,0 +1,1 @@
+// Empty: the parts are in EpollServer.swift.

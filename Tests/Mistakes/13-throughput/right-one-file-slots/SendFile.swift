@@ -1,0 +1,3 @@
+// SendFile: all of the lesson is in BufferedSocket.swift.
+import Course
+import Sockets

@@ -1,0 +1,1 @@
+// There is no loop: each connection has a thread. See ChatServer.swift and Gateway.swift.

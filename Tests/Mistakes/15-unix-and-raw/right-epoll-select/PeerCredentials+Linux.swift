@@ -1,0 +1,1 @@
+// SO_PEERCRED is asked in PeerCredentials.swift.
