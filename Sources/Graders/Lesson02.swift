@@ -242,8 +242,8 @@ extension Trial {
         switch outcome {
         case .threw("AddressError", _, _, "\(error)"): return
         case .threw("AddressError", _, _, _):
-            throw Failure(
-                expected: expected, got: outcome.text, cause: entry == "parse-endpoint" ? "error-of-a-part" : nil)
+            let isOfAPart = entry == "parse-endpoint"
+            throw Failure(expected: expected, got: outcome.text, cause: isOfAPart ? "error-of-a-part" : nil)
         case .threw: throw Failure(expected: expected, got: outcome.text)
         case .returned(let value): throw Failure(expected: expected, got: outcome.text, cause: accepted(value))
         }

@@ -242,11 +242,11 @@ private let closeGracefullyChecks: [Check] = [
         let call = try trial.begin("close-gracefully", [.passed(broken.descriptor)], plan: FaultPlan.none)
         _ = try call.outcome()
         call.subject.catchUp()
-        guard call.subject.timeline.count("close") == 1 else {
+        let closes = call.subject.timeline.count("close")
+        guard closes == 1 else {
             throw Failure(
                 expected: say("close is called once, also if shutdown fails", "即使 shutdown 失败，close 也恰好调用一次"),
-                got: say("\(call.subject.timeline.count("close")) times", "\(call.subject.timeline.count("close")) 次"),
-                cause: call.subject.timeline.count("close") == 0 ? "never-closed" : "closed-twice")
+                got: say("\(closes) times", "\(closes) 次"), cause: closes == 0 ? "never-closed" : "closed-twice")
         }
     },
     Check("close-eintr", suspects: [.neverHalfClosed, .shutBothDirections, .interruptedCall, .closedBeforeTheEnd]) {

@@ -269,7 +269,7 @@ extension Trial {
         switch event {
         case .message(_, .login(let name)) where wanted.first == .message(.loginResponse(refusal: nil)):
             if got == [.message(.loginResponse(refusal: .nameTaken))] { found = whyTaken(name, names) }
-            if got == [.message(.loginResponse(refusal: .badName))] { found = "good-name-refused" }
+            if got == [.message(.loginResponse(refusal: .badName))] { found = "allowed-name-refused" }
             if wanted.count > 1 && got == Array(wanted.prefix(1)) { found = "history-not-sent" }
             // All that was ever said is longer than the history: its beginning came.
             if wanted.count == got.count, model.lastID > model.historyLength, got.count > 1,
