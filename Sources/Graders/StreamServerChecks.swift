@@ -274,7 +274,7 @@ extension Server {
     /// Waits until the program has at most so many descriptors open.
     ///
     /// - Returns: false if that did not come in time.
-    fileprivate func waitForDescriptors(_ most: Int) -> Bool {
+    func waitForDescriptors(_ most: Int) -> Bool {
         let deadline = Deadline()
         while subject.descriptorCount > most {
             if deadline.hasPassed { return false }
