@@ -63,6 +63,13 @@ extension Trial {
         }
     }
 
+    /// The limit for a program that serves so many clients at once: `each` descriptors a client, or as many as this machine
+    /// permits. Skips the check where that is less than one a client.
+    public func descriptors(for clients: Int, each: Int) throws -> Int {
+        try needsDescriptors(clients + 100)
+        return min(each * clients + 100, Int(clamping: mostDescriptors))
+    }
+
     /// Skips the check on a machine that does not permit so many open descriptors (setrlimit(2), RLIMIT_NOFILE).
     public func needsDescriptors(_ count: Int) throws {
         guard mostDescriptors >= UInt(count) else {

@@ -51,6 +51,11 @@ public struct FaultPlan: Sendable {
         FaultPlan(["\(calls.rawValue):max=\(bytes)"])
     }
 
+    /// The first of these calls does.
+    public static func most(_ bytes: Int, first calls: Calls) -> FaultPlan {
+        FaultPlan(["\(calls.rawValue)#1-1:max=\(bytes)"])
+    }
+
     /// Calls number `first` to `last` fail with this errno, without being made; `resolve` (getaddrinfo) returns the code.
     public static func fail(_ calls: Calls, _ first: Int = 1, through last: Int? = nil, with code: Int32) -> FaultPlan {
         FaultPlan(["\(calls.rawValue)#\(first)-\(last ?? first):errno=\(code)"])

@@ -29,7 +29,7 @@ func eventServerChecks(_ entry: String, prefix: String, crowd count: Int, suspec
         },
         Check("\(prefix)-crowd", suspects: [.smallBacklog, .mainThreadBlocked] + suspects) { trial in
             // Two a client: some have a second descriptor to write with.
-            let server = try trial.serve(entry, descriptorLimit: 2 * count + 100)
+            let server = try trial.serve(entry, descriptorLimit: trial.descriptors(for: count, each: 2))
             let crowd = try server.crowd(count)
             for _ in 0..<3 {
                 let salt = trial.random.letters(8)
@@ -84,9 +84,15 @@ func eventServerChecks(_ entry: String, prefix: String, crowd count: Int, suspec
                         "it keeps \(kept >> 20) MB of what the client sent, and uses \(grown >> 20) MB more",
                         "它留着客户端发来的 \(kept >> 20) MB，多用了 \(grown >> 20) MB 内存"))
             }
-            try trial.expectRest(
-                server.subject, say("a second in which that client reads nothing", "那个客户端什么也不读的一秒内"),
-                cause: "asks-without-receiving")
+            do {
+                try trial.expectRest(
+                    server.subject, say("a second in which that client reads nothing", "那个客户端什么也不读的一秒内"))
+            } catch var failure as Failure {
+                failure.cause =
+                    server.subject.timeline.turnsWithoutReceiving
+                    ? "asks-without-receiving" : "polls-instead-of-waiting"
+                throw failure
+            }
         },
         Check(
             "\(prefix)-hang-up",
@@ -132,18 +138,12 @@ func eventServerChecks(_ entry: String, prefix: String, crowd count: Int, suspec
 extension Cause {
     /// It closed a client that had neither ended nor broken, with answers for it pending.
     static let cutsWhoIsSlow = Cause("slow-client-cut") { evidence in
-        for close in evidence.timeline.calls("close") {
-            let before = evidence.timeline.calls.filter {
-                $0.descriptor == close.descriptor && $0.process == close.process && $0.entered < close.entered
-            }
-            let last = before.lastIndex { $0.name == "close" || $0.isAccept } ?? -1
-            let transfers = before[(last + 1)...]
+        for (close, transfers) in evidence.timeline.closedConnections {
             let isOver = transfers.contains { call in
                 call.isReceive && call.returned != nil && call.result == 0
                     || call.result < 0 && ![EAGAIN, EINTR].contains(call.error)
             }
-            let received = transfers.reduce(0) { $0 + ($1.isReceive ? max(0, $1.result) : 0) }
-            let sent = transfers.reduce(0) { $0 + ($1.isSend ? max(0, $1.result) : 0) }
+            let (received, sent) = (transfers.receivedBytes, transfers.sentBytes)
             if !isOver, received > sent {
                 return say(
                     "\(close.callText) after \(received) bytes were received and \(sent) sent",
@@ -206,10 +206,34 @@ extension Timeline {
         return open
     }
 
+    /// Each close of a connection, and what was received and sent on it before, by the same process.
+    var closedConnections: [(close: Call, transfers: ArraySlice<Call>)] {
+        calls("close").map { close in
+            let before = calls.filter {
+                $0.descriptor == close.descriptor && $0.process == close.process && $0.entered < close.entered
+            }
+            let last = before.lastIndex { $0.name == "close" || $0.isAccept } ?? -1
+            return (close, before[(last + 1)...])
+        }
+    }
+
+    /// Wait after wait is over at once, and nothing is received.
+    var turnsWithoutReceiving: Bool {
+        guard let waits = lastWaits(20), let first = waits.first, waits.allSatisfy({ $0.result > 0 }) else {
+            return false
+        }
+        return !calls.contains { $0.isReceive && $0.entered > first.entered }
+    }
+
     /// Bytes that were received and not sent on.
     var kept: Int {
         calls.reduce(0) { $0 + ($1.result > 0 ? ($1.isReceive ? 1 : $1.isSend ? -1 : 0) * Int($1.result) : 0) }
     }
+}
+
+extension ArraySlice<Call> {
+    var receivedBytes: Int64 { reduce(0) { $0 + ($1.isReceive ? Swift.max(0, $1.result) : 0) } }
+    var sentBytes: Int64 { reduce(0) { $0 + ($1.isSend ? Swift.max(0, $1.result) : 0) } }
 }
 
 extension Server {

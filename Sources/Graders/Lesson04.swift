@@ -173,6 +173,18 @@ private let receiveExactlyChecks: [Check] = [
     },
 ]
 
+/// Whether a broken connection is worth an error is up to the student; that it is closed is not.
+private func expectClosedOnce(_ call: PendingCall, _ when: String) throws {
+    _ = try call.outcome()
+    call.subject.catchUp()
+    let closes = call.subject.timeline.calls("close").map { $0.text(now: 0) }
+    guard closes.count != 1 else { return }
+    throw Failure(
+        expected: say("close is called once, \(when)", "\(when)，close 恰好调用一次"),
+        got: closes.isEmpty ? say("it was not called", "没有调用") : closes.joined(separator: ", "),
+        cause: closes.isEmpty ? "never-closed" : "closed-twice")
+}
+
 extension PendingCall {
     /// What it returned, as bytes.
     func bytes() throws -> [UInt8] {
@@ -217,18 +229,8 @@ private let closeGracefullyChecks: [Check] = [
             let call = try trial.begin("close-gracefully", [listener.socketArgument], plan: FaultPlan.none)
             let peer = try listener.accept(from: call)
             if breaks { peer.reset() } else { peer.halfClose() }
-            // Whether a broken connection is worth an error is up to the student; that it is closed is not.
-            _ = try call.outcome()
-            call.subject.catchUp()
-            let closes = call.subject.timeline.calls("close").map { $0.text(now: 0) }
-            guard closes.count == 1 else {
-                let after =
-                    breaks ? say("after a reset by the peer", "在对端重置之后") : say("after the peer's end", "在对端结束之后")
-                throw Failure(
-                    expected: say("close is called once, \(after)", "\(after)，close 恰好调用一次"),
-                    got: closes.isEmpty ? say("it was not called", "没有调用") : closes.joined(separator: ", "),
-                    cause: closes.isEmpty ? "never-closed" : "closed-twice")
-            }
+            try expectClosedOnce(
+                call, breaks ? say("after a reset by the peer", "在对端重置之后") : say("after the peer's end", "在对端结束之后"))
         }
         // Broken before it is called: shutdown fails, and the descriptor is closed all the same.
         let broken: OwnedSocket
@@ -240,14 +242,7 @@ private let closeGracefullyChecks: [Check] = [
             try check("setsockopt", setsockopt(pair.server.descriptor, SOL_SOCKET, SO_LINGER, &abort, size))
         }
         let call = try trial.begin("close-gracefully", [.passed(broken.descriptor)], plan: FaultPlan.none)
-        _ = try call.outcome()
-        call.subject.catchUp()
-        let closes = call.subject.timeline.count("close")
-        guard closes == 1 else {
-            throw Failure(
-                expected: say("close is called once, also if shutdown fails", "即使 shutdown 失败，close 也恰好调用一次"),
-                got: say("\(closes) times", "\(closes) 次"), cause: closes == 0 ? "never-closed" : "closed-twice")
-        }
+        try expectClosedOnce(call, say("when shutdown fails", "在 shutdown 失败时"))
     },
     Check("close-eintr", suspects: [.neverHalfClosed, .shutBothDirections, .interruptedCall, .closedBeforeTheEnd]) {
         trial in

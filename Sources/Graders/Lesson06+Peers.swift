@@ -193,14 +193,8 @@ extension Cause {
 
     /// A client had ended its side and was still reading, and it closed with answers pending.
     static let pendingDroppedAtEnd = Cause("pending-dropped-at-end") { evidence in
-        for close in evidence.timeline.calls("close") {
-            let before = evidence.timeline.calls.filter {
-                $0.descriptor == close.descriptor && $0.process == close.process && $0.entered < close.entered
-            }
-            let last = before.lastIndex { $0.name == "close" || $0.isAccept } ?? -1
-            let transfers = before[(last + 1)...]
-            let received = transfers.reduce(0) { $0 + ($1.isReceive ? max(0, $1.result) : 0) }
-            let sent = transfers.reduce(0) { $0 + ($1.isSend ? max(0, $1.result) : 0) }
+        for (close, transfers) in evidence.timeline.closedConnections {
+            let (received, sent) = (transfers.receivedBytes, transfers.sentBytes)
             if received > sent, transfers.last(where: \.isReceive)?.result == 0 {
                 return say(
                     "\(close.callText) after \(received) bytes were received and \(sent) sent",

@@ -41,9 +41,10 @@ extension Call {
     fileprivate var asksForEdges: Bool { name == "epoll_ctl" && arguments.1 & (1 << 31) != 0 }
 }
 
-/// EPOLLOUT alone, and EPOLLERR or EPOLLHUP (epoll_ctl(2)).
+/// EPOLLOUT alone, EPOLLERR or EPOLLHUP, and EPOLLRDHUP (epoll_ctl(2)).
 private let writable: UInt32 = 0x4
 private let hungUp: UInt32 = 0x18
+private let peerEnded: UInt32 = 0x2000
 
 extension Timeline {
     /// It answers without a wait of its own: each client has somebody who waits in recv, or a library waits, as
@@ -128,7 +129,7 @@ extension Cause {
             let start = before.lastIndex { $0.isAccept && $0.result == Int64(close.descriptor) } ?? 0
             let life = before[start...]
             let isTold = life.contains {
-                $0.ready.contains { $0.data == close.descriptor && $0.events & 0x2018 == 0x2000 }
+                $0.ready.contains { $0.data == close.descriptor && $0.events & (peerEnded | hungUp) == peerEnded }
             }
             let isSeen = life.contains {
                 $0.descriptor == close.descriptor && $0.isReceive && $0.returned != nil

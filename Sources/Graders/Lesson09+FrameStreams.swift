@@ -239,3 +239,27 @@ extension FrameDecoding {
             error: round == events.count - 1 ? error : nil)
     }
 }
+
+extension SeededGenerator {
+    /// Four different bytes, none of them zero.
+    mutating func mask() -> [UInt8] {
+        while true {
+            let mask = bytes(4)
+            if Set(mask).count == 4, !mask.contains(0) { return mask }
+        }
+    }
+}
+
+/// Texts that are none, and why.
+let notUTF8: [([UInt8], Text)] = [
+    ([0x80], Text(en: "a continuation byte alone", zh: "孤立的后续字节")),
+    ([0xC3], Text(en: "half a character", zh: "半个字符")),
+    ([0xC0, 0xAF], Text(en: "a longer form than necessary", zh: "过长的编码形式")),
+    ([0xE0, 0x80, 0xAF], Text(en: "a longer form than necessary", zh: "过长的编码形式")),
+    ([0xF0, 0x80, 0x80, 0xAF], Text(en: "a longer form than necessary", zh: "过长的编码形式")),
+    ([0xED, 0xA0, 0x80], Text(en: "half of a UTF-16 pair", zh: "UTF-16 代理对的一半")),
+    ([0xF4, 0x90, 0x80, 0x80], Text(en: "beyond 10FFFF", zh: "超出 10FFFF")),
+    ([0xF8, 0x88, 0x80, 0x80, 0x80], Text(en: "a first byte of five", zh: "五字节形式的首字节")),
+    ([0x41, 0xFF], Text(en: "a byte that UTF-8 never has", zh: "UTF-8 里不存在的字节")),
+    ([0xE4, 0xB8, 0x41], Text(en: "a character that breaks off", zh: "中断的字符")),
+]

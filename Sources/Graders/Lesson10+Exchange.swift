@@ -11,21 +11,10 @@ let nonblockingExchangeChecks: [Check] = [
         try exchange.peer.send("thank you, ")
         try exchange.peer.send("very well")
         try exchange.expectAnswer("thank you, very well")
-        // Each call brings a copy of its socket, which is the caller's. What a library makes for itself is there by now.
-        let before = exchange.subject.descriptorCount
-        for _ in 0..<5 {
+        try trial.expectNothingLeft(in: exchange.subject, say("five more exchanges", "又交换五次")) {
             let next = try trial.beginExchange("ping", answerLength: 4, in: exchange.subject)
             try next.peer.send("pong")
             try next.expectAnswer("pong")
-        }
-        let more = exchange.subject.descriptorCount - before
-        guard more == 5 else {
-            throw Failure(
-                expected: say(
-                    "after five more exchanges the five sockets that were lent are open, and nothing else",
-                    "又交换五次之后，只多了借给它的五个套接字，都开着"),
-                got: say("\(more) more descriptors are open", "多开着 \(more) 个描述符"),
-                cause: more > 5 ? "own-descriptor-left-open" : "ended-what-was-lent")
         }
     },
     Check("exchange-nonblocking", suspects: [.staysBlocking] + Cause.exchanging) { trial in
@@ -129,22 +118,14 @@ let nonblockingExchangeChecks: [Check] = [
         }
         // And nothing stays open on that way out.
         let process = try trial.launch()
-        var before = 0
-        for number in 0..<6 {
+        func endEarly() throws {
             let exchange = try trial.beginExchange("ping", answerLength: 4, in: process)
             exchange.peer.close()
             _ = try exchange.call.outcome()
-            if number == 0 { before = process.descriptorCount }
         }
-        let more = process.descriptorCount - before
-        guard more == 5 else {
-            throw Failure(
-                expected: say(
-                    "after five more exchanges that end early the five sockets that were lent are open, and nothing else",
-                    "又有五次交换提前结束之后，只多了借给它的五个套接字，都开着"),
-                got: say("\(more) more descriptors are open", "多开着 \(more) 个描述符"),
-                cause: more > 5 ? "own-descriptor-left-open" : "ended-what-was-lent")
-        }
+        try endEarly()
+        try trial.expectNothingLeft(
+            in: process, say("five more exchanges that end early", "又有五次交换提前结束"), endEarly)
     },
     Check("exchange-broken", suspects: [.breakUnnoticed]) { trial in
         let waiting = try trial.beginExchange("ping", answerLength: 4)
@@ -256,6 +237,22 @@ private struct PendingExchange {
 }
 
 extension Trial {
+    /// Calls it five times. Each call brings a copy of its socket, which is the caller's; all else is to be closed. What a
+    /// library makes for itself is there by now.
+    fileprivate func expectNothingLeft(in process: Subject, _ calls: String, _ exchange: () throws -> Void) throws {
+        let before = process.descriptorCount
+        for _ in 0..<5 { try exchange() }
+        let more = process.descriptorCount - before
+        guard more == 5 else {
+            throw Failure(
+                expected: say(
+                    "after \(calls) the five sockets that were lent are open, and nothing else",
+                    "\(calls)之后，只多了借给它的五个套接字，都开着"),
+                got: say("\(more) more descriptors are open", "多开着 \(more) 个描述符"),
+                cause: more > 5 ? "own-descriptor-left-open" : "ended-what-was-lent")
+        }
+    }
+
     fileprivate func beginExchange(
         _ request: String, answerLength: Int, flags: Int32 = 0, plan: FaultPlan = .none, in process: Subject? = nil
     ) throws -> PendingExchange {

@@ -63,7 +63,7 @@ let asyncChecks: [Check] =
             "async-stop-crowd",
             suspects: [.returnedBeforeClosing, .idleHoldsStop, .idleTaskHoldsStop, .stopUnheard] + suspects
         ) { trial in
-            let server = try trial.serve(entry, descriptorLimit: 1600)
+            let server = try trial.serve(entry, descriptorLimit: trial.descriptors(for: 500, each: 3))
             let crowd = try server.crowd(500)
             try crowd.exchange { index in Array("client \(index)".utf8) }
             try server.askToStop(trial)

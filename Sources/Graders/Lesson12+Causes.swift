@@ -21,13 +21,13 @@ extension Timeline {
 extension Cause {
     // MARK: The stop
 
-    /// It listens still, as if nobody had asked.
     /// It has not returned, and no call waits: its threads wait for one another.
     static let notAllWoken = Cause("not-all-woken") { evidence in
         let isRunning = evidence.returned == nil && evidence.ending == nil && evidence.load < 0.5
         return isRunning && evidence.timeline.blocked.isEmpty ? "" : nil
     }
 
+    /// It listens still, as if nobody had asked.
     static let stopUnheard = Cause("stop-unheard") { evidence in
         let timeline = evidence.timeline
         guard evidence.returned == nil, evidence.ending == nil, !timeline.listenerIsClosed else { return nil }

@@ -47,7 +47,7 @@ let writeVectorsChecks: [Check] = [
         }
         // Behind the rest of a piece there is room for one piece less.
         let pieces = (0..<2500).map { _ in trial.random.letters(10) }
-        try trial.expectWritten(pieces, plan: FaultPlan(["send#1-1:max=95"]))
+        try trial.expectWritten(pieces, plan: .most(95, first: .send))
     },
     Check("vectors-eintr") { trial in
         try trial.expectWritten(

@@ -99,14 +99,15 @@ private struct TracePlay {
     let peer: DatagramPeer
     let call: PendingCall
     let identifier: UInt16
-    private let socket: TracedSocket
+    /// A UDP socket that the program gets a copy of.
+    private let socket: OwnedSocket
 
     init(_ trial: Trial, mostHops: Int = 10, timeout: Int = 10_000) throws {
         self.trial = trial
         identifier = UInt16.random(in: 1...0xFEFE, using: &trial.random) | 0x0001
         peer = try trial.datagramPeer()
         try peer.tellTimeToLive()
-        socket = try TracedSocket()
+        socket = try OwnedSocket(AF_INET, SOCK_DGRAM)
         call = try trial.begin(
             "traceroute",
             [
@@ -163,15 +164,6 @@ private struct TracePlay {
         let isSender = got.contains { $0?.hasPrefix("127.") == true }
         throw Failure(expected: expected, got: hopsText(got), cause: isSender ? "address-of-the-sender" : cause)
     }
-}
-
-/// A UDP socket that the program gets a copy of.
-private final class TracedSocket {
-    let descriptor: Int32
-
-    init() throws { descriptor = try closeOnExecSocket(AF_INET, SOCK_DGRAM) }
-
-    deinit { close(descriptor) }
 }
 
 private func readHops(_ value: Value) throws -> [String?] {

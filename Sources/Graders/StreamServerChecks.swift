@@ -326,7 +326,7 @@ extension StreamNetwork.Fate {
 
 extension StreamPeer {
     /// Asks, and has no more to say; the connection may break meanwhile.
-    fileprivate func askInVain(_ question: [UInt8]) {
+    func askInVain(_ question: [UInt8]) {
         _ = question.withUnsafeBytes { Sockets.send(descriptor, $0.baseAddress, $0.count, MSG_NOSIGNAL) }
         halfClose()
     }

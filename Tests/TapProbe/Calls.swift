@@ -254,6 +254,11 @@ private func repeated(_ arguments: [Value]) throws -> Value {
             case "poll": result = Int(poll(nil, 0, 1))
             case "poll-now": result = Int(poll(nil, 0, 0))
             case "select": result = Int(select(0, nil, nil, nil, nil))
+            case "select-left":
+                // What is left of the time, in microseconds.
+                var time = timeval(tv_sec: 1, tv_usec: 500)
+                select(0, nil, nil, nil, &time)
+                return .int(Int(time.tv_sec) * 1_000_000 + Int(time.tv_usec))
             case "fork":
                 let child = forkProcess()
                 if child == 0 { _exit(0) }
@@ -263,6 +268,20 @@ private func repeated(_ arguments: [Value]) throws -> Value {
                 let child = forkProcess()
                 if child == 0 { _exit(0) }
                 result = waitpid(child, nil, 0) > 0 ? 1 : -1
+            case "getaddrinfo-names":
+                var hints = addrinfo()
+                hints.ai_socktype = SOCK_STREAM
+                var found: UnsafeMutablePointer<addrinfo>?
+                guard getaddrinfo("192.0.2.7", nil, &hints, &found) == 0 else { return .string("nothing") }
+                defer { freeaddrinfo(found) }
+                var names: [String] = []
+                var next = found
+                while let entry = next?.pointee {
+                    let bytes = UnsafeRawBufferPointer(start: entry.ai_addr, count: Int(entry.ai_addrlen))
+                    names.append(SocketAddress(bytes: Array(bytes))?.host ?? "?")
+                    next = entry.ai_next
+                }
+                return .string(names.joined(separator: " "))
             case "getaddrinfo":
                 var found: UnsafeMutablePointer<addrinfo>?
                 result = Int(getaddrinfo("127.0.0.1", nil, nil, &found))

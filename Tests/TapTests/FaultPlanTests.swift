@@ -44,6 +44,7 @@ final class FaultPlanTests: ProbeTestCase {
             XCTAssertEqual(try results(call, plan: .most(5, each: .send)), [5, 5, 5, 5], call)
         }
         XCTAssertEqual(try results("send", plan: .most(3, each: .receive)), [10, 10, 10, 10])
+        XCTAssertEqual(try results("send", plan: .most(3, first: .send)), [3, 10, 10, 10])
     }
 
     /// What arrives is what was sent, in its order, however it is cut.
@@ -90,6 +91,27 @@ final class FaultPlanTests: ProbeTestCase {
         let accepted = try results("accept", 4, plan: .fail(.accept, 2, through: 4, with: EINTR))
         XCTAssertEqual(Array(accepted.prefix(3)), [interrupted, interrupted, interrupted])
         XCTAssertGreaterThan(accepted[3], 0)
+    }
+
+    #if os(Linux)
+    /// select(2) writes what is left of its time, also when a signal ends it: here a millisecond later.
+    func testAnInterruptedSelectShortensItsTime() throws {
+        XCTAssertEqual(
+            try results("select-left", plan: .fail(.waitReady, every: 1, with: EINTR)),
+            [999_500, 999_500, 999_500, 999_500])
+    }
+    #endif
+
+    /// Further addresses stand before the name's own, in the order of their rules.
+    func testFurtherAddresses() throws {
+        func names(_ plan: FaultPlan) throws -> Value {
+            try run("repeat", .string("getaddrinfo-names"), .int(1), .string("stream"), plan: plan).0
+        }
+        XCTAssertEqual(try names(.none), .list([.string("192.0.2.7")]))
+        XCTAssertEqual(try names(.resolves(also: "192.0.2.8")), .list([.string("192.0.2.8 192.0.2.7")]))
+        XCTAssertEqual(
+            try names(.resolves(also: "192.0.2.7") + .resolves(also: "192.0.2.8")),
+            .list([.string("192.0.2.7 192.0.2.8 192.0.2.7")]))
     }
 
     /// `fail` by number.
