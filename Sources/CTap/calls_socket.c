@@ -51,7 +51,9 @@ int listen(int fd, int backlog) {
     span.record.argument[0] = backlog;
     span.record.argument[1] = type_of(fd);
     tap_enter(&span, 0);
-    int result = REAL(listen)(fd, backlog);
+    int result = -1;
+    if (span.fault.error) errno = span.fault.error;
+    else result = REAL(listen)(fd, backlog);
     if (result == 0) tap_local_address(&span, fd);
     tap_leave(&span, result);
     return result;

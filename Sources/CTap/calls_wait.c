@@ -98,3 +98,14 @@ int getaddrinfo(const char *host, const char *service, const struct addrinfo *hi
     tap_leave(&span, result);
     return result;
 }
+
+void freeaddrinfo(struct addrinfo *list) {
+    if (!RECORDED) {
+        REAL(freeaddrinfo)(list);
+        return;
+    }
+    struct tap_span span = tap_begin(TAP_freeaddrinfo, -1);
+    tap_enter(&span, 0);
+    REAL(freeaddrinfo)(list);
+    tap_leave(&span, 0);
+}

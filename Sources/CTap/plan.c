@@ -51,6 +51,7 @@ static uint64_t class_named(const char *name, size_t length) {
         {"send", sends},
         {"accept", accepts},
         {"connect", BIT(connect)},
+        {"listen", BIT(listen)},
         {"wait-ready", waits_ready},
         {"wait-child", BIT(waitpid) | BIT(wait)},
         {"socket", BIT(socket)},

@@ -22,6 +22,19 @@ extension Trial {
             difference: byteDifference(expected: expected, got: got), cause: cause, detail: detail)
     }
 
+    /// Each list that getaddrinfo made in this process has gone back to freeaddrinfo.
+    public func expectListsFreed(_ subject: Subject) throws {
+        let timeline = subject.timeline
+        let made = timeline.calls("getaddrinfo").filter { $0.returned != nil && $0.result == 0 }.count
+        let freed = timeline.count("freeaddrinfo")
+        guard freed < made else { return }
+        throw Failure(
+            expected: say(
+                "each list that getaddrinfo made goes back to freeaddrinfo: \(made)",
+                "getaddrinfo 给出的每个链表都交还 freeaddrinfo：\(made) 个"),
+            got: "\(freed)", cause: "list-not-freed")
+    }
+
     /// Starts a server on a port that the check chose, free a moment ago. Should somebody take it first, another is
     /// tried: the tap shows that `bind` found it in use.
     public func serveOnChosenPort(_ entry: String, _ type: Int32, host: String = "127.0.0.1") throws -> (Server, UInt16)

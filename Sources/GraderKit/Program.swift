@@ -41,7 +41,7 @@ public struct FaultPlan: Sendable {
     public static let none = FaultPlan()
 
     public enum Calls: String, Sendable {
-        case receive, send, accept, connect, socket, fork, resolve
+        case receive, send, accept, connect, listen, socket, fork, resolve
         case waitReady = "wait-ready"
         case waitChild = "wait-child"
     }

@@ -48,6 +48,13 @@ let socketChecks = [
             throw Failure(expected: apart, got: "\(all)", cause: all.count == 3 ? "only-neighbours-compared" : nil)
         }
     },
+    Check("resolve-freed") { trial in
+        for name in ["192.0.2.7", "::1"] {
+            let call = try trial.begin("resolve", [.string(name)])
+            _ = try call.outcome(expecting: say("resolve(\"\(name)\") ends", "resolve(\"\(name)\") 会结束"))
+            try trial.expectListsFreed(call.subject)
+        }
+    },
     Check("resolve-error", suspects: [.crash(meaning: "resolve-error-lost")]) { trial in
         // No name has a space in it or two dots in a row: the system refuses them without asking anybody.
         for name in ["no such host", "no..host"] {

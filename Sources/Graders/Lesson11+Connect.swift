@@ -53,11 +53,13 @@ private let givingUp: [Check] = [
                 cause: "same-socket-again")
         }
         let count = call.subject.timeline.count("connect")
-        if case .threw("SocketError", _, ECONNREFUSED, _) = outcome, count == 4 { return }
-        throw Failure(
-            expected: say("four attempts, and SocketError ECONNREFUSED", "四次尝试，然后 SocketError ECONNREFUSED"),
-            got: say("\(count) attempts; it \(outcome.text)", "\(count) 次尝试；\(outcome.text)"),
-            cause: count == 4 ? nil : miscounted(count))
+        guard case .threw("SocketError", _, ECONNREFUSED, _) = outcome, count == 4 else {
+            throw Failure(
+                expected: say("four attempts, and SocketError ECONNREFUSED", "四次尝试，然后 SocketError ECONNREFUSED"),
+                got: say("\(count) attempts; it \(outcome.text)", "\(count) 次尝试；\(outcome.text)"),
+                cause: count == 4 ? nil : miscounted(count))
+        }
+        try trial.expectListsFreed(call.subject)
     },
     Check("connect-leaves-nothing", suspects: [.failureReturned, .connectionLeak, .descriptorsLeft]) { trial in
         let nobody = try trial.boundStream()

@@ -60,7 +60,7 @@ extension Call {
             if let setsText { return "\(setsText), \(wait)" }
             return (descriptor >= 0 ? "\(descriptor), " : "") + wait
         case "sleep", "usleep", "nanosleep": return "\(arguments.0) ms"
-        case "fork", "wait", "getaddrinfo", "pthread_create": return ""
+        case "fork", "wait", "getaddrinfo", "freeaddrinfo", "pthread_create": return ""
         case "waitpid": return "\(arguments.0)\(arguments.1 & 1 != 0 ? ", WNOHANG" : "")"
         case "kill": return "\(arguments.0), \(signalName(Int32(truncatingIfNeeded: arguments.1)))"
         case "signal", "sigaction":

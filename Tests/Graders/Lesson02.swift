@@ -32,6 +32,7 @@ final class Lesson02: LessonTestCase {
     func test_resolve_localhost() throws { try grade() }
     func test_resolve_several() throws { try grade() }
     func test_resolve_once() throws { try grade() }
+    func test_resolve_freed() throws { try grade() }
     func test_resolve_error() throws { try grade() }
 
     func test_describe_tcp() throws { try grade() }

@@ -46,6 +46,8 @@ final class MutatorTests: XCTestCase {
     func testSwapsArgumentsWithoutLabels() {
         XCTAssertEqual(mutants("send(a, b[c, d])", .argumentsSwapped), ["send(b[c, d], a)"])
         XCTAssertEqual(mutants("f(a: 1, b: 2)", .argumentsSwapped), [])
+        // The smaller of two is the same in any order.
+        XCTAssertEqual(mutants("min(a, max(b, f(c, d)))", .argumentsSwapped), ["min(a, max(b, f(d, c)))"])
     }
 
     func testNamesTheLine() {

@@ -234,6 +234,7 @@ private func repeated(_ arguments: [Value]) throws -> Value {
             case "sendto": result = sendto(client, &word, 10, MSG_NOSIGNAL, nil, 0)
             case "write": result = write(client, &word, 10)
             case "socket": result = Int(socket(AF_INET, SOCK_STREAM, 0))
+            case "listen": result = Int(listen(listener, 1))
             case "accept":
                 let other = try check("socket", socket(AF_INET, SOCK_STREAM, 0))
                 _ = address.withSockaddr { connect(other, $0, $1) }

@@ -157,6 +157,8 @@ final class FaultPlanTests: ProbeTestCase {
         XCTAssertGreaterThan(accepted[2], 0)
         // Three sockets are made on the way to the first of these.
         XCTAssertEqual(try results("socket", 2, plan: .fail(.socket, 5, with: EMFILE)).last, -Int(EMFILE))
+        // Two listens come before the first of these.
+        XCTAssertEqual(try results("listen", 2, plan: .fail(.listen, 4, with: EADDRINUSE)), [0, -Int(EADDRINUSE)])
         XCTAssertEqual(try results("fork", 2, plan: .fail(.fork, 2, with: EAGAIN)), [1, -Int(EAGAIN)])
         XCTAssertEqual(try results("getaddrinfo", 2, plan: .fail(.resolve, 2, with: EAI_AGAIN)).last, Int(EAI_AGAIN))
     }

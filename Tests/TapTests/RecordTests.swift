@@ -181,7 +181,7 @@ final class RecordTests: ProbeTestCase {
             transcript,
             [
                 "signal(SIGPIPE, SIG_IGN) = 0", "sigaction(SIGHUP, SIG_IGN) = 0", "kill(N, 0) = 0",
-                "getaddrinfo() = 0", "pthread_create() = 0",
+                "getaddrinfo() = 0", "freeaddrinfo() = 0", "pthread_create() = 0",
             ])
     }
 

@@ -76,6 +76,7 @@ final class CallTextTests: XCTestCase {
         tap.call("usleep", with: [5], result: 0)
         tap.call("nanosleep", with: [10], result: 0)
         tap.call("getaddrinfo", result: 0)
+        tap.call("freeaddrinfo", result: 0)
         tap.call("pthread_create", result: 0)
         tap.call("kill", with: [123, Int64(SIGTERM)], result: 0)
         tap.call("sigaction", with: [Int64(SIGCHLD), 0], result: 0)
@@ -156,6 +157,7 @@ final class CallTextTests: XCTestCase {
             usleep(5 ms) = 0
             nanosleep(10 ms) = 0
             getaddrinfo() = 0
+            freeaddrinfo() = 0
             pthread_create() = 0
             kill(123, SIGTERM) = 0
             sigaction(SIGCHLD) = 0

@@ -11,7 +11,8 @@
     X(readv) X(send) X(sendto) X(sendmsg) X(write) X(writev) X(sendfile) X(close) X(shutdown) X(select) X(pselect)     \
     X(poll) X(ppoll) X(epoll_create) X(epoll_create1) X(epoll_ctl) X(epoll_wait) X(epoll_pwait) X(kqueue) X(kevent)    \
     X(setsockopt) X(getsockopt) X(getsockname) X(getpeername) X(fcntl) X(ioctl) X(dup) X(dup2) X(dup3) X(fork)         \
-    X(waitpid) X(wait) X(sleep) X(usleep) X(nanosleep) X(getaddrinfo) X(pthread_create) X(kill) X(sigaction) X(signal)
+    X(waitpid) X(wait) X(sleep) X(usleep) X(nanosleep) X(getaddrinfo) X(freeaddrinfo) X(pthread_create) X(kill)  \
+    X(sigaction) X(signal)
 
 enum tap_call {
 #define X(name) TAP_##name,

@@ -202,11 +202,11 @@ struct Mutator {
         }
     }
 
-    /// Two neighbours in a call change places, where neither has a label.
+    /// Two neighbours in a call change places, where neither has a label. The smaller of two is the same in any order.
     private func arguments() -> [Mutation] {
         var found: [Mutation] = []
         for open in code.indices where code[open] == "(" && open > 0 && isWord(code[open - 1]) {
-            guard let close = closing(open) else { continue }
+            guard let close = closing(open), !["min", "max"].contains(name(before: open)) else { continue }
             var parts: [Range<Int>] = []
             var depth = 0
             var start = open + 1
@@ -230,6 +230,10 @@ struct Mutator {
             }
         }
         return found
+    }
+
+    private func name(before index: Int) -> String {
+        String(code[..<index].reversed().prefix { isWord($0) }.reversed())
     }
 
     private func trimmed(_ range: Range<Int>) -> Range<Int> {
