@@ -59,12 +59,16 @@ extension PendingCall {
         switch try outcome() {
         case .returned(.bytes(expected)): return
         case .returned(.bytes(let got)):
+            // Behind what was received the buffer is as it was made.
+            let rest = got.dropFirst(expected.count)
+            let isBuffer = !rest.isEmpty && got.starts(with: expected) && rest.allSatisfy { $0 == 0 }
             throw Failure(
                 expected: say(
                     "\(sentence): \(quoted(expected)), \(expected.count) bytes",
                     "\(sentence)：\(quoted(expected))，\(expected.count) 字节"),
                 got: say("\(quoted(got)), \(got.count) bytes", "\(quoted(got))，\(got.count) 字节"),
-                difference: byteDifference(expected: expected, got: got))
+                difference: byteDifference(expected: expected, got: got),
+                cause: isBuffer ? "returned-whole-buffer" : nil)
         case let outcome: throw Failure(expected: sentence, got: outcome.text)
         }
     }

@@ -23,12 +23,15 @@ extension HTTPAnswer {
 
     func expectBody(_ expected: [UInt8], _ request: String) throws {
         guard body != expected else { return }
+        // What a String puts in the place of bytes that are no text.
+        let replacement = Data("\u{FFFD}".utf8)
+        let isRepaired = Data(body).range(of: replacement) != nil && Data(expected).range(of: replacement) == nil
         throw Failure(
             expected: say(
                 "the body \(quoted(expected)) (\(expected.count) bytes) for \(request)",
                 "对 \(request) 的消息体是 \(quoted(expected))（\(expected.count) 字节）"),
             got: quoted(body) + say(" (\(body.count) bytes)", "（\(body.count) 字节）"),
-            difference: byteDifference(expected: expected, got: body))
+            difference: byteDifference(expected: expected, got: body), cause: isRepaired ? "decoded-as-text" : nil)
     }
 
     /// `text/html; charset=utf-8`

@@ -182,7 +182,9 @@ private let fileUseChecks: [Check] =
                     throw Failure(
                         expected: say(
                             "Content-Range: \(expected), for \(request)", "\(request)：Content-Range: \(expected)"),
-                        got: answer["Content-Range"] ?? say("none", "没有"))
+                        got: answer["Content-Range"] ?? say("none", "没有"),
+                        cause: answer["Content-Range"] == "bytes \(part.lowerBound)-\(part.upperBound - 2)/\(size)"
+                            ? "range-end-left-out" : nil)
                 }
                 try answer.expectBody(Array(bytes[part]), request)
             }
