@@ -71,7 +71,8 @@ let lesson03Request: [Check] = [
         switch try server.receive(during: call, expected: expected) {
         case .outcome(let outcome): try outcome.expectAnswer(Array("late, but right".utf8), attempt: 1)
         case .datagram:
-            throw Failure(expected: expected, got: say("attempt 3", "第 3 次尝试"), cause: "late-answer-refused")
+            throw Failure(
+                expected: expected, got: say("it makes attempt 3", "它做了第 3 次尝试"), cause: "late-answer-refused")
         case .nothing: throw Failure(expected: expected, got: say("nothing within 10 s", "10 秒内什么也没有"))
         }
     },

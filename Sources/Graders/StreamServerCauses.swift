@@ -83,7 +83,7 @@ extension Cause {
             let count = receives.filter { $0.isReceive && $0.result > 0 }.count
             if count > 0 && !ended {
                 return say(
-                    "\(close.callText) after \(count) receives, none of which returned 0",
+                    "\(close.callText), and none of the receives before it (\(count)) returned 0",
                     "\(close.callText) 之前接收了 \(count) 次，没有一次返回 0")
             }
         }
