@@ -56,7 +56,9 @@ private let givingUp: [Check] = [
         guard case .threw("SocketError", _, ECONNREFUSED, _) = outcome, count == 4 else {
             throw Failure(
                 expected: say("four attempts, and SocketError ECONNREFUSED", "四次尝试，然后 SocketError ECONNREFUSED"),
-                got: say("\(count) attempts; it \(outcome.text)", "\(count) 次尝试；\(outcome.text)"),
+                got: say(
+                    "\(count == 1 ? "one attempt" : "\(count) attempts"); it \(outcome.text)",
+                    "\(count) 次尝试；\(outcome.text)"),
                 cause: count == 4 ? nil : miscounted(count))
         }
         try trial.expectListsFreed(call.subject)
