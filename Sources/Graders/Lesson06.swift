@@ -49,7 +49,10 @@ private let selectServerChecks: [Check] =
                 throw Failure(
                     expected: say(
                         "select is asked about descriptors below \(FD_SETSIZE)", "只向 select 询问小于 \(FD_SETSIZE) 的描述符"),
-                    got: widest.callText, cause: "past-fd-setsize")
+                    got: say(
+                        "\(widest.callText), with \(widest.arguments.0) as the first argument",
+                        "\(widest.callText)，第一个参数是 \(widest.arguments.0)"),
+                    cause: "past-fd-setsize")
             }
         },
     ] + eventServerChecks("select-server", prefix: "select", crowd: 500, suspects: selectSuspects)

@@ -228,11 +228,15 @@ extension Trial {
             let part = random.letters(4096)
             try client.send(part)
             message += part
-            let sentence = say("it receives \(message.count) bytes, and waits", "接收 \(message.count) 字节，然后等待")
+            let sentence = say(
+                "it receives all \(message.count) bytes that were sent, and then waits",
+                "收下发来的全部 \(message.count) 字节，然后等待")
             let kept = try server.subject.waitForTimeline { timeline -> Int? in
                 timeline.received >= message.count && timeline.calls.last?.isWait == true ? timeline.kept : nil
             }
-            guard let kept else { throw Failure(expected: sentence, got: say("it received less", "收到的不足")) }
+            guard let kept else {
+                throw Failure(expected: sentence, got: say("it received less, or does not wait", "收到的不足，或者没有在等待"))
+            }
             if kept > 0 {
                 // The kernel's buffers grow: what is kept now may be gone in a moment. Nobody tells when they have stopped.
                 poll(nil, 0, 50)

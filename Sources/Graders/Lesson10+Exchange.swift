@@ -246,9 +246,9 @@ extension Trial {
         guard more == 5 else {
             throw Failure(
                 expected: say(
-                    "after \(calls) the five sockets that were lent are open, and nothing else",
-                    "\(calls)之后，只多了借给它的五个套接字，都开着"),
-                got: say("\(more) more descriptors are open", "多开着 \(more) 个描述符"),
+                    "after \(calls), five more descriptors are open: the sockets that were lent",
+                    "\(calls)之后，多开着五个描述符：就是借给它的套接字"),
+                got: say("\(more) more", "多了 \(more) 个"),
                 cause: more > 5 ? "own-descriptor-left-open" : "ended-what-was-lent")
         }
     }

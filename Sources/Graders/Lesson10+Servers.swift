@@ -117,8 +117,8 @@ let requestServerChecks: [Check] =
             let corks = server.subject.timeline.calls("setsockopt").filter { $0.optionName == "TCP_CORK" }
             if let cork = corks.last, corks.allSatisfy({ $0.data.contains { $0 != 0 } }) {
                 throw Failure(
-                    expected: say("the cork is taken out behind each answer", "每个回答之后都取下 TCP_CORK"),
-                    got: cork.callText, cause: "cork-left-in")
+                    expected: say("TCP_CORK is taken out after each answer", "每个回答之后都取下 TCP_CORK"),
+                    got: say("it stays in: \(cork.callText)", "一直没有取下：\(cork.callText)"), cause: "cork-left-in")
             }
             if let held = server.subject.timeline.heldBack {
                 throw Failure(

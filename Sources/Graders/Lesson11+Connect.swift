@@ -54,9 +54,10 @@ private let givingUp: [Check] = [
         }
         let count = call.subject.timeline.count("connect")
         guard case .threw("SocketError", _, ECONNREFUSED, _) = outcome, count == 4 else {
+            let end = outcome.isReturn ? returnedUnconnected : say("it \(outcome.text)", outcome.text)
             throw Failure(
                 expected: say("four attempts, and SocketError ECONNREFUSED", "四次尝试，然后 SocketError ECONNREFUSED"),
-                got: say("\(count) attempts; it \(outcome.text)", "\(count) 次尝试；\(outcome.text)"),
+                got: say("\(count == 1 ? "one attempt" : "\(count) attempts"); \(end)", "\(count) 次尝试；\(end)"),
                 cause: count == 4 ? nil : miscounted(count))
         }
         try trial.expectListsFreed(call.subject)
@@ -352,7 +353,9 @@ extension Trial {
         let outcome = try call.outcome()
         if case .threw("SocketError", _, let code, _) = outcome, codes.contains(code) { return }
         let names = codes.map(errorName).joined(separator: say(" or ", " 或 "))
-        throw Failure(expected: say("it throws SocketError \(names)", "抛出 SocketError \(names)"), got: outcome.text)
+        throw Failure(
+            expected: say("it throws SocketError \(names)", "抛出 SocketError \(names)"),
+            got: outcome.isReturn ? returnedUnconnected : outcome.text)
     }
 
     /// How long it waits between eight attempts that are all refused, in ms.

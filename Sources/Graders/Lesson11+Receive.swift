@@ -206,11 +206,17 @@ extension Trial {
     }
 }
 
+/// An ending with the name of its errno, which is a number in it.
+private func named(_ ending: String) -> String {
+    ending.hasPrefix("broken") ? "\(ending) (\(ECONNRESET) = \(errorName(ECONNRESET)))" : ending
+}
+
 extension PendingCall {
     fileprivate func expectReceived(_ bytes: [UInt8], _ ending: String, notBefore timeout: Milliseconds = 0) throws {
         let outcome = try outcome(
             expecting: say(
-                "it returns \(byteCount(bytes.count)), .\(ending)", "返回 \(byteCount(bytes.count))，.\(ending)"))
+                "it returns \(byteCount(bytes.count)), .\(named(ending))",
+                "返回 \(byteCount(bytes.count))，.\(named(ending))"))
         let ended = now()
         try outcome.expectReceived(bytes, ending, taken: subject.timeline.receivedCount)
         try expectNotEarly(timeout, subject.timeline, ended)
@@ -220,7 +226,8 @@ extension PendingCall {
 extension PendingCall.Outcome {
     /// - Parameter taken: how many bytes it took from the socket.
     fileprivate func expectReceived(_ bytes: [UInt8], _ ending: String, taken: Int) throws {
-        let expected = say("\(byteCount(bytes.count)), .\(ending)", "\(byteCount(bytes.count))，.\(ending)")
+        let expected = say(
+            "\(byteCount(bytes.count)), .\(named(ending))", "\(byteCount(bytes.count))，.\(named(ending))")
         guard case .returned(.list(let facts)) = self, facts.count == 2, case .bytes(let got) = facts[0],
             case .string(let end) = facts[1]
         else {

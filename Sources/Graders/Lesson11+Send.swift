@@ -140,7 +140,8 @@ extension PendingCall {
         let outcome = try outcome()
         let sent = subject.timeline.sentCount(before: codes)
         let descriptions = codes.map { "failed(sent: \(sent), code: \($0))" }
-        let expected = descriptions.map { "SendError.\($0)" }.joined(separator: say(" or ", " 或 "))
+        let names = codes.map { "\($0) = \(errorName($0))" }.joined(separator: ", ")
+        let expected = descriptions.map { "SendError.\($0)" }.joined(separator: say(" or ", " 或 ")) + " (\(names))"
         guard case .threw(let type, let name, _, let description) = outcome, type == "SendError" else {
             throw Failure(
                 expected: expected, got: outcome.text, cause: outcome.isReturn ? "break-unnoticed" : "count-lost")
