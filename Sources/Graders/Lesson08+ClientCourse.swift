@@ -186,8 +186,8 @@ let lesson08ClientRetries: [Check] = [
                 guard waited >= least else {
                     throw Failure(
                         expected: say(
-                            "attempt \(attempt) comes \(least) ms or more after the answer to the one before",
-                            "第 \(attempt) 次尝试在上一次的回答之后至少 \(least) 毫秒"),
+                            "backOff \(base) ms: attempt \(attempt) comes \(least) ms or more after the answer before",
+                            "backOff 为 \(base) 毫秒：第 \(attempt) 次尝试在上一次的回答之后至少 \(least) 毫秒"),
                         got: say("after \(waited) ms", "\(waited) 毫秒后"),
                         cause: attempt == 2 ? "no-back-off" : "back-off-does-not-grow")
                 }
@@ -214,7 +214,7 @@ let lesson08ClientRetries: [Check] = [
         waits.sort()
         guard waits[8] - waits[0] > 30 else {
             throw Failure(
-                expected: say("waits that differ, by chance", "等待时间各不相同，带有随机成分"),
+                expected: say("backOff 300 ms, 12 times: waits that differ", "backOff 为 300 毫秒，做 12 次：等待时间各不相同"),
                 got: waits.map { "\($0)" }.joined(separator: ", ") + " ms", cause: "no-jitter")
         }
     },

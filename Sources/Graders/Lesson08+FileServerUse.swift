@@ -71,8 +71,8 @@ private let fileUseChecks: [Check] =
                 let isLimited = server.subject.timeline.calls("setsockopt").contains { $0.optionName == "SO_SNDTIMEO" }
                 throw Failure(
                     expected: say(
-                        "a client that takes nothing for 13 s is not waited for: 10 s are enough",
-                        "客户端 13 秒什么也不取：等 10 秒就够了，不再等它"),
+                        "a client that has taken nothing for 10 s is closed; this one took nothing for 13 s",
+                        "客户端 10 秒什么也不取就关闭它；这个客户端 13 秒没有取"),
                     got: say("it could go on, and got everything", "它还能继续，而且取到了全部"),
                     cause: isLimited ? "send-limit-twice" : "waits-for-deaf-client")
             }

@@ -137,8 +137,8 @@ extension Trial {
     func expectEarly(_ text: String, after count: Int, refused status: Int, limits: Limits) throws {
         let answer = try decode(byteByByte(Array(text.utf8)), limits)
         let expected = say(
-            "RequestRefused(status: \(status)) at byte \(count + 1), with nothing behind it needed",
-            "第 \(count + 1) 个字节到来时抛出 RequestRefused(status: \(status))，不需要后面的字节")
+            "RequestRefused(status: \(status)) at byte \(count + 1), without waiting for more",
+            "第 \(count + 1) 个字节到来时抛出 RequestRefused(status: \(status))，不等后面的字节")
         guard let refused = answer.refused else {
             throw Failure(
                 expected: expected, got: answer.ending ?? acceptedText(answer.steps), cause: "no-limit")

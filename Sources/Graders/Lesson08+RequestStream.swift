@@ -14,7 +14,8 @@ enum RequestStep: Equatable {
         switch self {
         case .head(let method, let target, let minor, let fields):
             let list = fields.map { "\($0[0]): \($0.dropFirst().joined())" }.joined(separator: " | ")
-            return "head(\(method) \(target) 1.\(minor) | \(list))"
+            let shown = target.utf8.count > 100 ? String(target.prefix(60)) + "…" : target
+            return "head(\(method) \(shown) 1.\(minor) | \(list))"
         case .body(let bytes): return "body(\(quoted(bytes)))"
         case .end: return "end"
         }
@@ -154,5 +155,5 @@ extension RequestStep {
 
 func text(of steps: [RequestStep]) -> String {
     guard !steps.isEmpty else { return say("no event", "没有事件") }
-    return steps.suffix(5).map(\.text).joined(separator: ", ")
+    return steps.prefix(5).map(\.text).joined(separator: ", ") + (steps.count > 5 ? ", …" : "")
 }

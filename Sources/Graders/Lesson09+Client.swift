@@ -9,7 +9,7 @@ let clientOfLesson09Checks: [Check] = [
     Check("client-request", suspects: Cause.client) { trial in
         for origin in [nil, "http://localhost:8765"] {
             let play = try trial.beginClient(path: "/chat?room=1", origin: origin, steps: [closeStep(1000)])
-            let (head, behind) = try play.stream.receiveHead(say("a request", "一个请求"))
+            let (head, behind) = try play.stream.receiveHead(say("a request up to its empty line", "一个请求，直到空行"))
             try trial.expect(Array(behind), equals: [], say("bytes behind the request", "请求之后的字节"))
             var lines = head.components(separatedBy: "\r\n").dropLast(2)
             try trial.expect(
@@ -99,7 +99,7 @@ let clientOfLesson09Checks: [Check] = [
     },
     Check("client-endless-head", suspects: Cause.client) { trial in
         let play = try trial.beginClient(steps: [receiveStep])
-        _ = try play.stream.receiveHead(say("a request", "一个请求"))
+        _ = try play.stream.receiveHead(say("a request up to its empty line", "一个请求，直到空行"))
         try play.stream.send("HTTP/1.1 101 Switching Protocols\r\n")
         let field = Array("X-More: and more and more and more\r\n".utf8)
         // It hangs up when it has had enough: what is under way then comes to nothing.
@@ -270,7 +270,7 @@ let clientOfLesson09Checks: [Check] = [
         // In the middle of the answer, before it, in the middle of a frame, between frames.
         for part in [0, 40] {
             let play = try trial.beginClient(steps: [receiveStep])
-            _ = try play.stream.receiveHead(say("a request", "一个请求"))
+            _ = try play.stream.receiveHead(say("a request up to its empty line", "一个请求，直到空行"))
             try play.stream.send(Array(acceptingAnswer(to: play.key).prefix(part)))
             play.stream.close()
             try trial.expectSocketError(play.call)
@@ -313,7 +313,7 @@ let clientOfLesson09Checks: [Check] = [
             let call = try trial.begin(
                 "client", clientArguments(listener.address, key: exampleKey, steps: [closeStep(1000)]), in: process)
             let stream = try listener.accept(from: call)
-            _ = try stream.receiveHead(say("a request", "一个请求"))
+            _ = try stream.receiveHead(say("a request up to its empty line", "一个请求，直到空行"))
             if number % 2 == 0 {
                 try stream.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
                 try trial.expect(call, throws: "HandshakeError", "status", cause: nil)

@@ -45,7 +45,7 @@ struct ClientPlay {
         alreadyRead: Bool = false, atOnce: Bool = false,
         sending send: ([UInt8], StreamPeer) throws -> Void = { try $1.send($0) }
     ) throws -> FramePeer {
-        if !alreadyRead { _ = try stream.receiveHead(say("a request", "一个请求")) }
+        if !alreadyRead { _ = try stream.receiveHead(say("a request up to its empty line", "一个请求，直到空行")) }
         let answer = acceptingAnswer(to: key)
         // What the process received for connections before this one does not count.
         let before = call.subject.timeline.receivedCount
@@ -132,7 +132,7 @@ extension Trial {
     /// A server that answers the handshake so is not spoken to.
     func expectRefusal(_ text: String, error: String, cause: String?) throws {
         let play = try beginClient(steps: [.list([.string("text"), .bytes([0x78])])])
-        _ = try play.stream.receiveHead(say("a request", "一个请求"))
+        _ = try play.stream.receiveHead(say("a request up to its empty line", "一个请求，直到空行"))
         try play.stream.send(text.replacingOccurrences(of: "ACCEPT", with: acceptFor(play.key)))
         try expect(play.call, throws: "HandshakeError", error, cause: cause)
         try play.stream.expectEnd()

@@ -169,7 +169,8 @@ let webSocketEchoChecks: [Check] =
             guard isClosed else {
                 throw Failure(
                     expected: say(
-                        "connections are closed, though their clients do not end theirs", "客户端不结束自己的一侧，连接也会被关闭"),
+                        "behind the close frames connections are closed, though their clients do not end their side",
+                        "关闭帧之后连接被关闭，即使客户端不结束自己的一侧"),
                     got: say("some are still open", "还有没关闭的"), cause: "lingers-for-ever")
             }
             // What comes behind a close is not answered.

@@ -281,7 +281,12 @@ extension Trial {
             lines.contains(where: {
                 $0.lowercased().hasPrefix("sec-websocket-accept:") && $0.hasSuffix(acceptFor(exampleKey))
             })
-        else { throw Failure(expected: expected, got: quoted(Array(head.utf8), most: 60)) }
+        else {
+            throw Failure(
+                expected: expected
+                    + say(" with Sec-WebSocket-Accept: ", "，应有 Sec-WebSocket-Accept: ") + acceptFor(exampleKey),
+                got: quoted(Array(head.utf8), most: 400))
+        }
         return FramePeer(
             stream, as: .client, random: SeededGenerator(seed: random.next()), behind: behind)
     }
