@@ -195,7 +195,7 @@ extension Trial {
             let name = one == own ? say("the folder", "那个目录") : String(one.dropFirst(own.count + 1))
             throw Failure(
                 expected: say("no file is open any more", "没有还开着的文件"),
-                got: say("\(open.count) open, \(name) among them", "还开着 \(open.count) 个，其中有 \(name)"),
+                got: say("\(open.count) still open: \(name) is one", "还开着 \(open.count) 个，其中有 \(name)"),
                 cause: "file-left-open")
         }
         #else

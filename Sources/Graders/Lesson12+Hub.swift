@@ -92,8 +92,8 @@ let hubChecks: [Check] = [
         guard grown < 16 << 20 else {
             throw Failure(
                 expected: say(
-                    "less than 16 MB more, when \(count * 32_000 >> 20) MB are sent to a member that reads nothing",
-                    "向一个什么也不读的成员发送 \(count * 32_000 >> 20) MB，内存增加不到 16 MB"),
+                    "less than 16 MB more, when \((count * 32_000) >> 20) MB are sent to a member that reads nothing",
+                    "向一个什么也不读的成员发送 \((count * 32_000) >> 20) MB，内存增加不到 16 MB"),
                 got: "\(grown >> 20) MB", cause: "keeps-everything")
         }
         // What it was not sent it has missed: it finds the end behind what is on its way.

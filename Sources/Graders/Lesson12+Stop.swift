@@ -146,7 +146,7 @@ extension Trial {
         guard open.isEmpty else {
             throw Failure(
                 expected: say("listener and connections are closed", "监听套接字和连接都已关闭"),
-                got: say("\(open.count) are still open", "还有 \(open.count) 个开着"), cause: "left-open-at-stop")
+                got: say("still open: \(open.count) of them", "还有 \(open.count) 个开着"), cause: "left-open-at-stop")
         }
     }
 }

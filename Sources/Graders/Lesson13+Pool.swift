@@ -208,7 +208,7 @@ let connectionPoolChecks: [Check] = [
             guard server.wait(or: pool.process, { $0.ended >= made }) else {
                 throw Failure(
                     expected: say("all \(made) idle connections are closed", "\(made) 个空闲连接全部关闭"),
-                    got: say("\(server.counts.ended) are", "只关闭了 \(server.counts.ended) 个"), cause: "never-closed")
+                    got: say("only \(server.counts.ended)", "只关闭了 \(server.counts.ended) 个"), cause: "never-closed")
             }
             let after = try pool.outcomes(of: pool.begin([.touch(timeout: 500)]))[0].answer
             try pool.expect(

@@ -22,7 +22,8 @@ let writeVectorsChecks: [Check] = [
                     "100 pieces go to writev or sendmsg as they are, in at most \(most) calls",
                     "100 段原样交给 writev 或 sendmsg，最多调用 \(most) 次"),
                 got: say(
-                    "\(calls.count) calls, with \(gathered) pieces in all", "调用了 \(calls.count) 次，总共 \(gathered) 段"))
+                    "calls: \(calls.count); pieces given to writev or sendmsg: \(gathered)",
+                    "调用了 \(calls.count) 次，交给 writev 或 sendmsg 的共 \(gathered) 段"))
         }
     },
     Check("vectors-many", suspects: [.vectorsTooManyVectors, .vectorsCallForEachPiece, .vectorsFirstCallOnly]) {
@@ -78,12 +79,12 @@ extension Trial {
             "write-vectors", [listener.socketArgument, .list(pieces.map(Value.bytes))], plan: plan)
         let peer = try listener.accept(from: call)
         let bytes = pieces.flatMap { $0 }
-        let sizes = pieces.isEmpty ? say("no pieces", "没有任何段") : say("\(pieces.count) pieces", "\(pieces.count) 段")
+        let sizes = pieces.isEmpty ? say("no pieces", "没有任何段") : say("pieces: \(pieces.count)", "\(pieces.count) 段")
         do { try peer.expect(bytes) } catch var failure as Failure {
             if bytes.isEmpty { failure.expected = sizes }
             throw failure
         }
-        _ = try call.value(expecting: say("write-vectors returns: \(sizes)", "write-vectors 返回：\(sizes)"))
+        _ = try call.value(expecting: say("write-vectors returns (\(sizes))", "write-vectors 返回（\(sizes)）"))
         try peer.expectEnd()
         try expectLeftOpen(call.subject, closes: 1)
         return call.subject.timeline.calls

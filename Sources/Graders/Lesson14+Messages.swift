@@ -154,7 +154,8 @@ extension Trial {
                 [.string("badMessage"), .string("unknownType")].contains(parts[0])
             else { throw Failure(expected: expected, got: words(value), cause: cause) }
             throw Failure(
-                expected: expected, got: value.text, cause: name == "unknownType" ? "unknown-type-taken-for-bad" : nil)
+                expected: expected, got: "MessageError." + (name == "unknownType" ? "badMessage" : "unknownType"),
+                cause: name == "unknownType" ? "unknown-type-taken-for-bad" : nil)
         case .threw: throw Failure(expected: expected, got: outcome.text)
         }
     }

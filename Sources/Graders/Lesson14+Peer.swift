@@ -279,7 +279,9 @@ final class ChatPeer {
     /// Nothing has come that was not looked at: the answer to a login of a member comes next.
     func expectNothingBefore(cause: String? = nil) throws {
         try send(json: #"{"type":"are you there?"}"#)
-        let expected = say("nothing more for \(name) but the error that it asks for", "除了它自己要来的错误，\(name)再也没有别的消息")
+        let expected = say(
+            "nothing more for \(name) but error unknown_type, the answer to its \"are you there?\"",
+            "除了 error unknown_type（对 \"are you there?\" 的回答），\(name)再也没有别的消息")
         let heard = try nextMessage(expected)
         guard heard == .message(.error(.unknownType)) else {
             throw Failure(expected: expected, got: heard.text, cause: cause)

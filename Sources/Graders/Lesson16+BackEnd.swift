@@ -252,7 +252,7 @@ private let backEndStopChecks: [Check] = [
         guard open.isEmpty else {
             throw Failure(
                 expected: say("the listener and three connections are closed", "监听套接字和三个连接都已关闭"),
-                got: say("\(open.count) of them are still open", "其中 \(open.count) 个还开着"),
+                got: say("still open: \(open.count) of them", "其中 \(open.count) 个还开着"),
                 cause: "left-open-at-the-end")
         }
         for client in clients + [deaf] { client.close() }
