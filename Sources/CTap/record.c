@@ -177,6 +177,9 @@ void tap_leave(struct tap_span *span, int64_t result) {
     span->record.phase = TAP_RETURNED;
     span->record.result = result;
     span->record.error = result == -1 ? saved : 0;
+    /* A maximum that was not reached has changed nothing. */
+    if (span->fault.most != SIZE_MAX && !span->fault.error && result < (int64_t)span->fault.most)
+        span->record.perturbed = 0;
     put(&span->record);
     if (ends_at_listen && span->record.call == TAP_listen && result == 0) tap_active = false;
     errno = saved;

@@ -236,7 +236,11 @@ extension Timeline {
         }
         return
             (skipped > 0 && shown.count > told
-            ? [say("… \(skipped) calls before and between", "……前面和中间还有 \(skipped) 个调用")] : []) + lines
+            ? [
+                say(
+                    skipped == 1 ? "… 1 call before or between" : "… \(skipped) calls before and between",
+                    "……前面和中间还有 \(skipped) 个调用")
+            ] : []) + lines
     }
 }
 

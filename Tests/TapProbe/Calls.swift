@@ -171,7 +171,7 @@ private func failingCalls() -> Value {
     var pair: [Int32] = [0, 0]
     socketpair(AF_UNIX, SOCK_STREAM, 0, &pair)
     write(pair[0], "x", 1)
-    read(pair[1], &buffer, 1)
+    read(pair[1], &buffer, 10)
     codes.append(.int(Int(errno)))
     return .list(codes)
 }

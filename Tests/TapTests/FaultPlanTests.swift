@@ -47,6 +47,13 @@ final class FaultPlanTests: ProbeTestCase {
         XCTAssertEqual(try results("send", plan: .most(3, first: .send)), [3, 10, 10, 10])
     }
 
+    /// What comes short by itself is not the lab's doing.
+    func testAMaximumThatIsNotReachedChangesNothing() throws {
+        let short = try run("failing-calls", plan: .most(5, each: .receive)).1.calls("read").last
+        XCTAssertEqual(short?.result, 1)
+        XCTAssertEqual(short?.perturbed, false)
+    }
+
     /// What arrives is what was sent, in its order, however it is cut.
     func testShortTransfersLoseNothing() throws {
         try withTrial { trial in

@@ -155,7 +155,7 @@ final class RecordTests: ProbeTestCase {
             poll(0 ms) = -1 EFAULT
             socketpair(AF_UNIX, SOCK_STREAM) = 0
             write(4, "x", 1) = 1
-            read(5, …, 1) = 1 "x"
+            read(5, …, 10) = 1 "x"
             """)
     }
 
