@@ -26,11 +26,18 @@ let lesson03ConnectedClient: [Check] = [
             timeline.calls.contains { $0.isReceive && $0.returned != nil } ? true : nil
         }
         try server.send(answer, to: asker)
-        try patient.expectReturn(
-            answer,
-            say(
-                "it returns the answer that comes after a recv has said EAGAIN, though something was readable",
-                "明明可读而 recv 返回 EAGAIN，之后到来的回答仍要返回"))
+        do {
+            try patient.expectReturn(
+                answer,
+                say(
+                    "it returns the answer that comes after a receive has said EAGAIN, though something was readable",
+                    "明明可读而接收返回 EAGAIN，之后到来的回答仍要返回"))
+        } catch var failure as Failure {
+            if patient.subject.timeline.calls.contains(where: { $0.isReceive && $0.error == EAGAIN }) {
+                failure.cause = "readable-and-nothing-there"
+            }
+            throw failure
+        }
     },
     Check("connected-refused", suspects: [.neverConnected, .refusalUnnoticed]) { trial in
         let closed = try trial.closedPort()
