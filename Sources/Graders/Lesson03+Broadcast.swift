@@ -40,6 +40,7 @@ let lesson03Broadcast: [Check] = [
             try call.expectNothingThrown()
             try peer.expectCopy(of: [1, 2, 3], during: call)
         }
+        try trial.expectNoSocket("broadcast", [.bytes([1, 2, 3]), .int(Int(peer.address.port))])
     },
 ]
 
@@ -50,6 +51,10 @@ let lesson03Discover: [Check] = [
         try listener.expectQuestion(during: call)
         _ = try call.found()
         try listener.expectNothingMore(say("one datagram", "只发一个数据报"), cause: "sent-more-than-once")
+        // Nobody was asked: that nobody answers says nothing.
+        try trial.expectThrown(
+            ENETUNREACH, say("sendto fails with it", "sendto 以此失败"), by: "discover",
+            [.int(Int(listener.address.port)), .int(100)], plan: .fail(.send, every: 1, with: ENETUNREACH))
     },
     broadcastCheck("discover-finds-all") { trial in
         try trial.expectDiscovered { people, asker, deadline in
@@ -130,6 +135,7 @@ let lesson03Discover: [Check] = [
             try listener.expectQuestion(during: call)
             _ = try call.found()
         }
+        try trial.expectNoSocket("discover", [.int(Int(listener.address.port)), .int(1)])
     },
 ]
 

@@ -15,6 +15,29 @@ let lesson03ConnectedClient: [Check] = [
         try server.send(answer, to: sender)
         try call.expectReturn(answer)
         try server.expectNothingMore(say("one datagram", "只发一个数据报"), cause: "sent-more-than-once")
+
+        // A datagram whose checksum is wrong is seen by poll, and dropped when it is read.
+        let patient = try trial.ask(
+            "connected-client", message, at: server.address, timeout: scaled(5_000),
+            plan: .fail(.receive, 1, with: EAGAIN))
+        let (_, asker) = try server.expectMessage(message, during: patient)
+        try server.send(answer, to: asker)
+        _ = try patient.subject.waitForTimeline { timeline in
+            timeline.calls.contains { $0.isReceive && $0.returned != nil } ? true : nil
+        }
+        try server.send(answer, to: asker)
+        do {
+            try patient.expectReturn(
+                answer,
+                say(
+                    "it returns the answer that comes after a receive has said EAGAIN, though something was readable",
+                    "明明可读而接收返回 EAGAIN，之后到来的回答仍要返回"))
+        } catch var failure as Failure {
+            if patient.subject.timeline.calls.contains(where: { $0.isReceive && $0.error == EAGAIN }) {
+                failure.cause = "readable-and-nothing-there"
+            }
+            throw failure
+        }
     },
     Check("connected-refused", suspects: [.neverConnected, .refusalUnnoticed]) { trial in
         let closed = try trial.closedPort()
@@ -24,9 +47,12 @@ let lesson03ConnectedClient: [Check] = [
             "it throws SocketError with ECONNREFUSED: nobody has port \(closed.address.port)",
             "抛出 SocketError，code 为 ECONNREFUSED：没有人占用端口 \(closed.address.port)")
         switch try call.outcome() {
-        case .threw("SocketError", _, ECONNREFUSED, _): return
+        case .threw("SocketError", _, ECONNREFUSED, _): break
         case let outcome: throw Failure(expected: expected, got: outcome.text)
         }
+        try trial.expectThrown(
+            ENETUNREACH, say("connect fails with it", "connect 以此失败"), by: "connected-client",
+            closed.asked(Array("hello?".utf8)), plan: .fail(.connect, every: 1, with: ENETUNREACH))
     },
     Check("connected-stranger", suspects: [.trustsStrangers]) { trial in
         let server = try trial.datagramPeer()
@@ -63,6 +89,9 @@ let lesson03ConnectedClient: [Check] = [
         let answer = trial.random.bytes(65_507)
         try server.send(answer, to: sender)
         try call.expectReturn(answer)
+        try trial.expectThrown(
+            EMSGSIZE, say("65,508 bytes do not fit into a datagram", "65,508 字节放不进一个数据报"),
+            by: "connected-client", server.asked(trial.random.letters(Trial.tooLong)))
     },
     Check("connected-ipv6", suspects: [.ipv4Only]) { trial in
         try trial.needsLoopback("::1")
@@ -102,6 +131,7 @@ let lesson03ConnectedClient: [Check] = [
             let unanswered = try trial.ask("connected-client", message, at: silent.address, timeout: 1, in: process)
             try unanswered.expectNoAnswer(after: 0, datagrams: 1)
         }
+        try trial.expectNoSocket("connected-client", silent.asked(message))
     },
 ]
 

@@ -14,6 +14,9 @@ let lesson03Multicast: [Check] = [
         try call.expectNothingThrown()
         try member.expectCopy(of: message, during: call)
         try member.expectNothingMore(say("one datagram", "只有一个数据报"), cause: "sent-more-than-once")
+        try trial.expectThrown(
+            EMSGSIZE, say("65,508 bytes do not fit into a datagram", "65,508 字节放不进一个数据报"), by: "multicast-send",
+            [.bytes(trial.random.letters(Trial.tooLong)), .string(group), .int(Int(member.address.port))])
     },
     Check("multicast-receive", suspects: [.notJoined, .emptyAnswerLost, .joinedElsewhere, .noDeadline]) { trial in
         let group = trial.randomGroup()
@@ -23,6 +26,10 @@ let lesson03Multicast: [Check] = [
             try trial.multicastSender().send(message, to: try SocketAddress(host: group, port: port))
             try call.expectReturn(message, say("it returns the datagram", "返回这个数据报"))
         }
+        // A socket can be bound to this address; a group it is not.
+        try trial.expectThrown(
+            EINVAL, say("127.0.0.1 is no group", "127.0.0.1 不是组"), by: "multicast-receive",
+            [.string("127.0.0.1"), .int(Int(try trial.freePort(SOCK_DGRAM))), .int(100)])
     },
     Check("multicast-only-group", suspects: [.boundToAny, .notJoined, .joinedElsewhere, .noDeadline]) { trial in
         let group = trial.randomGroup()
@@ -45,6 +52,11 @@ let lesson03Multicast: [Check] = [
         let call = try trial.receiveMulticast(group, holder.address.port, timeout: scaled(5_000))
         try trial.multicastSender().send(Array("for both".utf8), to: holder.address)
         try call.expectReturn(Array("for both".utf8), say("it returns the datagram", "返回这个数据报"))
+        // One who does not share it keeps it.
+        let owner = try trial.datagramPeer(host: group, port: trial.freePort(SOCK_DGRAM))
+        try trial.expectThrown(
+            EADDRINUSE, say("port \(owner.address.port) is taken", "端口 \(owner.address.port) 已被占用"),
+            by: "multicast-receive", [.string(group), .int(Int(owner.address.port)), .int(100)])
     },
     Check("multicast-no-answer", suspects: [.noDeadline]) { trial in
         let timeout = scaled(300)
@@ -83,6 +95,8 @@ let lesson03Multicast: [Check] = [
                 "multicast-receive", [.string(group), .int(Int(port)), .int(1)], in: process)
             try received.expectNoAnswer(after: 0, datagrams: 1)
         }
+        try trial.expectNoSocket("multicast-send", [.bytes([1]), .string(group), .int(Int(port))])
+        try trial.expectNoSocket("multicast-receive", [.string(group), .int(Int(port)), .int(1)])
     },
 ]
 

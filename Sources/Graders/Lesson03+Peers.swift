@@ -22,7 +22,44 @@ extension Trial {
     }
 }
 
+extension Trial {
+    /// No datagram over IPv4 has room for it.
+    static let tooLong = 65_508
+
+    /// The function throws what the kernel says to one of its calls.
+    ///
+    /// - Parameter arguments: with a timeout that ends soon, for a function that has not noticed.
+    func expectThrown(
+        _ code: Int32, _ because: String, by entry: String, _ arguments: [Value], plan: FaultPlan = .none
+    ) throws {
+        let expected = say(
+            "\(entry) throws SocketError with \(errorName(code)): \(because)",
+            "\(entry) 抛出 SocketError，code 为 \(errorName(code))：\(because)")
+        switch try begin(entry, arguments, plan: plan).outcome(expecting: expected) {
+        case .threw("SocketError", _, code, _): return
+        case .returned:
+            throw Failure(expected: expected, got: say("it returned", "正常返回"), cause: "error-ignored")
+        case .threw("RequestError", "noAnswer", _, let description):
+            throw Failure(expected: expected, got: say("threw ", "抛出 ") + description, cause: "error-ignored")
+        case let outcome: throw Failure(expected: expected, got: outcome.text)
+        }
+    }
+
+    /// Where there is no descriptor for a socket.
+    func expectNoSocket(_ entry: String, _ arguments: [Value]) throws {
+        try expectThrown(
+            EMFILE, say("socket fails with it", "socket 以此失败"), by: entry, arguments,
+            plan: .fail(.socket, every: 1, with: EMFILE))
+    }
+}
+
 extension DatagramPeer {
+    /// A message to this peer, for the functions that wait a tenth of a second for its answer.
+    func asked(_ message: [UInt8], attempts: Int? = nil) -> [Value] {
+        [.bytes(message), .string(address.host), .int(Int(address.port)), .int(100)]
+            + (attempts.map { [.int($0)] } ?? [])
+    }
+
     /// The next datagram that the program sends here while `call` runs.
     func expectDatagram(during call: PendingCall, _ expected: String, cause: String? = nil) throws -> Datagram {
         switch try receive(during: call, expected: expected) {

@@ -92,7 +92,7 @@ let lesson03Request: [Check] = [
         try trial.expectPassedOver(
             try trial.datagramPeer(),
             { attempt in
-                [0, 2, 3, 0x0100_0000, .max].map {
+                [0, 2, 3, 0x0100_0000, 0x0100_0001, .max].map {
                     attempt.answer(Array("to no attempt of yours".utf8), attempt: $0)
                 }
             },
@@ -171,6 +171,9 @@ let lesson03Request: [Check] = [
         let payload = trial.random.bytes(65_499)
         try server.send(attempt.answer(payload), to: attempt.sender)
         try call.expectAnswer(payload, attempt: 1)
+        try trial.expectThrown(
+            EMSGSIZE, say("65,508 bytes do not fit into a datagram", "65,508 字节放不进一个数据报"), by: "request",
+            server.asked(trial.random.letters(Trial.tooLong - 8), attempts: 1))
     },
     Check("request-ipv6", suspects: [.ipv4Only, .noRoomForAddress]) { trial in
         try trial.needsLoopback("::1")
@@ -189,6 +192,7 @@ let lesson03Request: [Check] = [
             let call = try trial.ask("request", [1], at: silent.address, timeout: 1, attempts: 1, in: process)
             try call.expectNoAnswer(after: 0, datagrams: 1)
         }
+        try trial.expectNoSocket("request", silent.asked([1], attempts: 1))
     },
     Check("request-bad-network", suspects: [.noDeadline]) { trial in try trial.expectAnswersOverBadNetwork() },
 ]

@@ -58,20 +58,7 @@ let lesson03UppercaseServer: [Check] = [
         }
     },
     serverCheck("uppercase-port-taken", suspects: [.bindErrorIgnored, .exitedItself]) { trial in
-        let holder = try trial.datagramPeer()
-        let expected = say(
-            "it throws SocketError with EADDRINUSE: port \(holder.address.port) is taken",
-            "抛出 SocketError，code 为 EADDRINUSE：端口 \(holder.address.port) 已被占用")
-        switch try trial.serveInVain("uppercase-server", port: holder.address.port) {
-        case .threw("SocketError", _, EADDRINUSE, _): return
-        case nil:
-            throw Failure(expected: expected, got: say("it goes on and waits for clients", "它继续运行，等待客户端"))
-        case .returned?:
-            throw Failure(
-                expected: expected, got: say("it returned as if all were well", "它像没事一样返回了"),
-                cause: "bind-error-ignored")
-        case let outcome?: throw Failure(expected: expected, got: outcome.text)
-        }
+        try trial.expectCannotServe("uppercase-server")
     },
     serverCheck("uppercase-vanished-client", suspects: [.stoppedBySendError]) { trial in
         let server = try trial.serve("uppercase-server")
@@ -142,8 +129,9 @@ let lesson03TimestampServer: [Check] = [
         // Answers come in the order of the questions: this one is next if there was none before it.
         try client.expectTimestamp(Array("the next one".utf8))
     },
-    serverCheck("timestamp-address", suspects: [.ipv4Only]) { trial in
+    serverCheck("timestamp-address", suspects: [.ipv4Only, .bindErrorIgnored, .exitedItself]) { trial in
         try trial.expectBoundAsAsked("timestamp-server")
+        try trial.expectCannotServe("timestamp-server")
         do { try trial.needsLoopback("::1") } catch is Unavailable { return }
         let server = try trial.serve("timestamp-server", host: "::1")
         try server.datagramClient().expectTimestamp(Array("version six".utf8))
@@ -193,6 +181,45 @@ extension Trial {
             // As the tap saw it: a server on 0.0.0.0 would answer here as well.
             let bound = server.subject.timeline.served?.host ?? ""
             try expect(bound, equals: host, say("the address that it is bound to", "绑定的地址"))
+        }
+    }
+
+    /// Without its port, or without a socket, the server says so, and leaves nothing open.
+    fileprivate func expectCannotServe(_ entry: String) throws {
+        let holder = try datagramPeer()
+        let port = holder.address.port
+        try expectThrown(EADDRINUSE, say("port \(port) is taken", "端口 \(port) 已被占用"), by: entry, port: port)
+        try expectThrown(
+            EMFILE, say("socket fails with it", "socket 以此失败"), by: entry, plan: .fail(.socket, every: 1, with: EMFILE))
+    }
+
+    private func expectThrown(
+        _ code: Int32, _ because: String, by entry: String, port: UInt16 = 0, plan: FaultPlan = .none
+    ) throws {
+        let expected = say(
+            "it throws SocketError with \(errorName(code)): \(because)",
+            "抛出 SocketError，code 为 \(errorName(code))：\(because)")
+        let (outcome, subject) = try startInVain(entry, port: port, plan: plan)
+        switch outcome {
+        case .threw("SocketError", _, code, _)?: break
+        case nil:
+            throw Failure(expected: expected, got: say("it goes on and waits for clients", "它继续运行，等待客户端"))
+        case .returned?:
+            throw Failure(
+                expected: expected, got: say("it returned as if all were well", "它像没事一样返回了"),
+                cause: "bind-error-ignored")
+        case let outcome?: throw Failure(expected: expected, got: outcome.text)
+        }
+        let made = Set(subject.timeline.calls("socket").filter { $0.result >= 0 }.map { Int32($0.result) })
+        let deadline = Deadline()
+        while let open = subject.sockets(among: made).min() {
+            guard !deadline.hasPassed else {
+                throw Failure(
+                    expected: say("its socket is closed when it has thrown", "抛出错误之后，它的套接字已关闭"),
+                    got: say("descriptor \(open) is still open", "描述符 \(open) 仍然开着"), cause: "descriptor-leak")
+            }
+            // Nobody tells when a descriptor is closed: the kernel's list is looked at again.
+            poll(nil, 0, 5)
         }
     }
 

@@ -39,6 +39,27 @@ let nonblockingExchangeChecks: [Check] = [
         }
         try exchange.peer.send("pong")
         try exchange.expectAnswer("pong")
+
+        // What lies behind the answer stays there, and is nothing to wait for.
+        let request = trial.random.letters(512 << 10)
+        let early = try trial.beginExchange(request, answerLength: 4)
+        try early.peer.send("pong, and for the next one")
+        _ = try early.subject.waitForTimeline { $0.receivedCount >= 4 ? true : nil }
+        _ = try early.subject.waitForTimeline { timeline in
+            let isFull = timeline.calls.contains { $0.isSend && $0.failed && $0.error == EAGAIN }
+            return isFull || timeline.blocked.contains(where: \.isWait) ? true : nil
+        }
+        let second = say(
+            "a second in which the answer is there, and the peer does not read the request", "回答已到而对端不读请求的一秒内")
+        try trial.expectRest(early.subject, second, cause: "waits-for-what-it-leaves")
+        do { try early.peer.expect(request) } catch let failure as Failure {
+            guard try early.call.isOver(within: 0) else { throw failure }
+            let empty = early.subject.timeline.calls.contains { $0.isReceive && $0.length == 0 }
+            throw Failure(
+                expected: say("it goes on until the request is sent", "它继续发送，直到请求发完"),
+                got: try early.call.outcome().text, cause: empty ? "empty-receive-taken-for-end" : failure.cause)
+        }
+        try early.expectAnswer("pong")
     },
     Check("exchange-keeps-flags", suspects: [.flagsOverwritten] + Cause.exchanging) { trial in
         let exchange = try trial.beginExchange("ping", answerLength: 4, flags: O_APPEND)
@@ -69,7 +90,7 @@ let nonblockingExchangeChecks: [Check] = [
         let request = trial.random.letters(200)
         let answer = trial.random.letters(200)
         let exchange = try trial.beginExchange(
-            request, answerLength: answer.count, plan: .most(3, each: .send) + .most(2, each: .receive))
+            request, answerLength: answer.count, plan: .most(3, each: .send) + .most(1, each: .receive))
         try exchange.peer.expect(request)
         try exchange.peer.send(answer)
         try exchange.expectAnswer(answer)
@@ -144,7 +165,7 @@ let nonblockingExchangeChecks: [Check] = [
         switch outcome {
         case .threw("SocketError", _, EPIPE, _), .threw("SocketError", _, ECONNRESET, _),
             .threw("StreamError", _, _, "ended(received: 0)"):
-            return
+            break
         default:
             throw Failure(
                 expected: say(
@@ -152,18 +173,29 @@ let nonblockingExchangeChecks: [Check] = [
                     "抛出 SocketError EPIPE 或 ECONNRESET，或 StreamError.ended"),
                 got: outcome.text)
         }
+        // Where no answer is awaited, only the sending can tell.
+        let telling = try trial.beginExchange(trial.random.letters(512 << 10), answerLength: 0)
+        _ = try telling.subject.waitForTimeline { $0.calls.first(where: \.isSend) }
+        telling.peer.reset()
+        try expectSocketError([EPIPE, ECONNRESET], from: telling.call)
     },
     Check("exchange-no-more", suspects: Cause.exchanging) { trial in
-        let exchange = try trial.beginExchange("ping", answerLength: 4)
-        try exchange.peer.expect("ping")
-        try exchange.peer.send("pong, and for the next one")
-        try exchange.expectAnswer("pong")
-        exchange.subject.catchUp()
-        let count = exchange.subject.timeline.receivedCount
-        guard count == 4 else {
-            throw Failure(
-                expected: say("4 bytes are taken from the socket", "从套接字取走 4 字节"),
-                got: say("\(count) were taken", "取走了 \(count) 字节"), cause: "took-the-next-ones-bytes")
+        for parts in [["pong, and for the next one"], ["po", "ng, and for the next one"]] {
+            let exchange = try trial.beginExchange("ping", answerLength: 4)
+            try exchange.peer.expect("ping")
+            try exchange.peer.send(parts[0])
+            if parts.count > 1 {
+                _ = try exchange.subject.waitForTimeline { $0.receivedCount >= 2 ? true : nil }
+                try exchange.peer.send(parts[1])
+            }
+            _ = try exchange.call.isOver(within: Deadline.patience)
+            let count = exchange.subject.timeline.receivedCount
+            guard count <= 4 else {
+                throw Failure(
+                    expected: say("4 bytes are taken from the socket", "从套接字取走 4 字节"),
+                    got: say("\(count) were taken", "取走了 \(count) 字节"), cause: "took-the-next-ones-bytes")
+            }
+            try exchange.expectAnswer("pong")
         }
     },
 ]

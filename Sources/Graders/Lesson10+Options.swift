@@ -34,6 +34,7 @@ let configureChecks: [Check] = [
         try trial.expectConfigured(
             SocketOptions(receiveTimeout: 0, sendTimeout: 0),
             after: SocketOptions(receiveTimeout: 900, sendTimeout: 900))
+        try trial.expectConfigured(SocketOptions(receiveTimeout: 4000, sendTimeout: 12_250))
     },
     Check("configure-nothing-else", suspects: Cause.settingOptions) { trial in
         let before = SocketOptions(
@@ -233,15 +234,21 @@ let readOptionsChecks: [Check] = [
         try trial.expectRead(listener, say("a bound socket", "绑定了的套接字"))
         try check("listen", listen(listener.descriptor, 1))
         try trial.expectRead(listener, say("a listening socket", "监听套接字"))
+        // In one process, so that each has another number there.
+        let process = try trial.launch()
         for flags in [O_NONBLOCK, O_NONBLOCK | O_APPEND, O_APPEND] {
             let socket = try OwnedSocket(AF_INET, SOCK_STREAM)
             try check("fcntl", fcntl(socket.descriptor, F_SETFL, flags))
-            try trial.expectRead(socket, say("a socket with \(flagText(flags))", "带有 \(flagText(flags)) 的套接字"))
+            try trial.expectRead(
+                socket, say("a socket with \(flagText(flags))", "带有 \(flagText(flags)) 的套接字"), in: process)
         }
     },
     Check("read-not-tcp", suspects: Cause.readingOptions) { trial in
         let datagram = try OwnedSocket(AF_INET, SOCK_DGRAM)
         try trial.expectRead(datagram, say("a UDP socket", "UDP 套接字"))
+        // Linux refuses with another errno there.
+        let datagram6 = try OwnedSocket(AF_INET6, SOCK_DGRAM, or: AF_INET)
+        try trial.expectRead(datagram6, say("a UDP socket over IPv6", "IPv6 的 UDP 套接字"))
         let local = try ConnectedPair(SOCK_STREAM, path: trial.folder + "/s.sock")
         try trial.expectRead(local.client, say("a Unix socket", "Unix 套接字"))
     },
@@ -287,9 +294,9 @@ func flagText(_ flags: Int32) -> String {
 
 extension Trial {
     /// `read-options` says of it what the kernel says.
-    fileprivate func expectRead(_ socket: OwnedSocket, _ what: String) throws {
+    fileprivate func expectRead(_ socket: OwnedSocket, _ what: String, in process: Subject? = nil) throws {
         let right = try SocketState(of: socket.descriptor)
-        let call = try begin("read-options", [.passed(socket.descriptor)], plan: FaultPlan.none)
+        let call = try begin("read-options", [.passed(socket.descriptor)], plan: FaultPlan.none, in: process)
         let got = try SocketState(try call.value(expecting: say("readOptions reads \(what)", "readOptions 读取：\(what)")))
         guard let wrong = got.differences(from: right).first else { return }
         throw Failure(

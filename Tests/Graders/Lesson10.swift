@@ -37,6 +37,7 @@ final class Lesson10: LessonTestCase {
     func test_request_at_once() throws { try grade() }
     func test_request_pieces() throws { try grade() }
     func test_request_long_line() throws { try grade() }
+    func test_request_full() throws { try grade() }
     func test_request_address() throws { try grade() }
     func test_request_ipv6() throws { try grade() }
     func test_request_taken() throws { try grade() }

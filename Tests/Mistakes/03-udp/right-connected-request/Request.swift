@@ -13,7 +13,9 @@ func request(
     for attempt in 0..<attempts {
         let number = UInt32(attempt + 1)
         let packet = id + [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: number >> $0) } + message
-        while send(fd, packet, packet.count, 0) < 0 && (errno == EINTR || errno == ECONNREFUSED) {}
+        while send(fd, packet, packet.count, 0) < 0 {
+            guard errno == EINTR || errno == ECONNREFUSED else { throw SocketError("send", errno) }
+        }
         let end = monotonicNanoseconds() + timeout * 1_000_000
         while true {
             let left = end - monotonicNanoseconds()
