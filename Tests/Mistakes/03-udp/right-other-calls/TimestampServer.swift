@@ -6,11 +6,7 @@ import Sockets
 func timestampServer(host: String, port: UInt16) throws {
     let address = try SocketAddress(host: host, port: port)
     let fd = try check("socket", socket(address.family, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0))
-    guard address.withSockaddr({ bind(fd, $0, $1) }) == 0 else {
-        let code = errno
-        close(fd)
-        throw SocketError("bind", code)
-    }
+    try check("bind", address.withSockaddr { bind(fd, $0, $1) })
     var data = Data(count: 65_536)
     while true {
         var p = pollfd(fd: fd, events: Int16(POLLIN), revents: 0)

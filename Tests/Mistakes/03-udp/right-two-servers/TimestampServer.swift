@@ -6,11 +6,7 @@ import Sockets
 func timestampServer(host: String, port: UInt16) throws {
     let address = try SocketAddress(host: host, port: port)
     let fd = try check("socket", socket(address.family, SOCK_DGRAM, 0))
-    guard address.withSockaddr({ bind(fd, $0, $1) }) == 0 else {
-        let code = errno
-        close(fd)
-        throw SocketError("bind", code)
-    }
+    try check("bind", address.withSockaddr { bind(fd, $0, $1) })
     let done = DispatchSemaphore(value: 0)
     for _ in 0..<4 {
         Thread {

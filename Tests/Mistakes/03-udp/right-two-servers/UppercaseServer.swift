@@ -7,11 +7,7 @@ import Sockets
 func uppercaseServer(host: String, port: UInt16) throws {
     let address = try SocketAddress(host: host, port: port)
     let fd = try check("socket", socket(address.family, SOCK_DGRAM, 0))
-    guard address.withSockaddr({ bind(fd, $0, $1) }) == 0 else {
-        let code = errno
-        close(fd)
-        throw SocketError("bind", code)
-    }
+    try check("bind", address.withSockaddr { bind(fd, $0, $1) })
     let source = DispatchSource.makeReadSource(fileDescriptor: fd, queue: DispatchQueue(label: "udp"))
     source.setEventHandler {
         var buffer = [UInt8](repeating: 0, count: 65_535)

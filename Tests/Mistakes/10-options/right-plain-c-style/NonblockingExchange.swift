@@ -8,8 +8,7 @@ func nonblockingExchange(_ socket: Int32, request: [UInt8], answerLength: Int) t
     var rest = request
     var answer: [UInt8] = []
     while rest.count > 0 || answer.count < answerLength {
-        var interest = pollfd(fd: socket, events: 0, revents: 0)
-        if answer.count < answerLength { interest.events |= Int16(POLLIN) }
+        var interest = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
         if rest.count > 0 { interest.events |= Int16(POLLOUT) }
         if poll(&interest, 1, -1) < 0 {
             if errno == EINTR { continue }

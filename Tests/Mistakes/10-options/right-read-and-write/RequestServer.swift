@@ -28,11 +28,7 @@ func serveClients(_ listener: Int32) throws {
     while true {
         let client = accept(listener, nil, nil)
         if client == -1 {
-            if [EINTR, ECONNABORTED, EPROTO].contains(errno) { continue }
-            if [EMFILE, ENFILE].contains(errno) {
-                usleep(20_000)
-                continue
-            }
+            if [EINTR, ECONNABORTED, EPROTO, EMFILE, ENFILE].contains(errno) { continue }
             throw SocketError("accept", errno)
         }
         var off: Int32 = 1
