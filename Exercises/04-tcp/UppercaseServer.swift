@@ -28,7 +28,8 @@ func makeListener(host: String, port: UInt16) throws -> Int32 {
 
     // Step 2: bind it to the address:  address.withSockaddr { bind(listener, $0, $1) }
 
-    // Step 3: listen, with a queue as long as the system permits (SOMAXCONN), and return it.
+    // Step 3: listen, with a queue as long as the system permits (SOMAXCONN), and return it. If anything fails on the way,
+    //     close the socket before you throw: your caller has none to close.
 }
 
 /// One client, from its first byte to its end. Your other two servers can use this function, too.

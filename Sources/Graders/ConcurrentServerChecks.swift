@@ -58,7 +58,7 @@ public func concurrentServerChecks(
 
 extension Timeline {
     /// When the last send began that could not send all: it is blocked, or came back short, or with EAGAIN.
-    fileprivate var heldUpSend: UInt64? {
+    var heldUpSend: UInt64? {
         calls.last { call in
             call.isSend && (call.isBlocked || call.error == EAGAIN || call.result > 0 && call.result < call.length)
         }?.entered

@@ -64,8 +64,14 @@ let uppercaseClientChecks: [Check] = [
     },
     Check("client-refused", suspects: [.breakUnnoticed]) { trial in
         try withPortWhereNobodyListens { address in
-            let call = try trial.beginClient(Array("hello".utf8), to: address)
-            try expectSocketError([ECONNREFUSED], from: call)
+            // The second time connect is interrupted: what became of it only the socket knows.
+            for plan in [nil, FaultPlan.fail(.connect, with: EINTR)] {
+                let call = try trial.beginClient(Array("hello".utf8), to: address, plan: plan)
+                try expectSocketError([ECONNREFUSED], from: call)
+            }
+            let call = try trial.beginClient(
+                Array("hello".utf8), to: address, plan: .fail(.socket, every: 1, with: EMFILE))
+            try expectSocketError([EMFILE], from: call)
         }
     },
     Check("client-cut-off", suspects: [.breakUnnoticed, .oneReceiveIsOneMessage]) { trial in
@@ -94,12 +100,13 @@ let uppercaseClientChecks: [Check] = [
         try cutOff(try broken.accept(from: last), last)
         _ = try last.outcome()
         try expectAllClosed(last, say("after a reset", "在连接被重置之后"))
+        try expectClosedAfterSending(trial)
     },
     Check("client-eintr", suspects: [.interruptedCall, .neverHalfClosed]) { trial in
         let listener = try trial.listen()
         let plan =
             FaultPlan.fail(.connect, with: EINTR) + .fail(.send, 1, through: 3, with: EINTR)
-            + .fail(.receive, 1, through: 3, with: EINTR)
+            + .fail(.receive, 1, through: 3, with: EINTR) + .fail(.waitReady, 1, through: 3, with: EINTR)
         let call = try trial.beginClient(Array("hello".utf8), to: listener.address, plan: plan)
         let server = try acceptAtTheRightPort(listener, from: call)
         try answerInUpperCase(server, call)
@@ -184,6 +191,59 @@ private func withPortWhereNobodyListens(_ body: (SocketAddress) throws -> Void) 
     let any = try SocketAddress(host: "127.0.0.1", port: 0)
     try check("bind", any.withSockaddr { bind(holder, $0, $1) })
     try body(try SocketAddress.local(of: holder))
+}
+
+/// The connection is reset in the middle of the message, or the server ends its side there. recv is the first to be told; a
+/// thread that sends stays in its send, until the reset itself comes, or somebody reads again.
+private func expectClosedAfterSending(_ trial: Trial) throws {
+    for breaks in [true, false] {
+        let listener = try trial.listen(smallBuffers: true)
+        let call = try trial.beginClient(
+            trial.random.letters(512 << 10), to: listener.address,
+            plan: breaks ? .fail(.receive, 2, with: ECONNRESET) : FaultPlan.none)
+        let server = try listener.accept(from: call)
+        func waitUntil(_ deadline: Deadline = Deadline(), _ isSo: (Timeline) -> Bool) throws {
+            _ = try call.subject.waitForTimeline(until: deadline) { isSo($0) ? true : nil }
+        }
+        func isOver(_ timeline: Timeline) -> Bool {
+            timeline.calls.contains { call in
+                call.isReceive && (breaks ? call.error == ECONNRESET : call.returned != nil && call.result == 0)
+            }
+        }
+        try waitUntil { $0.heldUpSend != nil || isOver($0) }
+        try server.send("HEL")
+        if !breaks { server.halfClose() }
+        try waitUntil { isOver($0) }
+        // Who waits for its sender, and has not woken it, waits for what comes now.
+        try waitUntil(Deadline(in: 1)) { $0.count("close") > 0 }
+        if breaks { server.reset() } else { server.readAll() }
+        _ = try call.outcome()
+        try expectAllClosed(call, say("after an end in the middle of the message", "消息发到一半就结束之后"))
+        try expectNobodySending(call.subject.timeline)
+    }
+}
+
+/// No send is under way when its descriptor is closed.
+private func expectNobodySending(_ timeline: Timeline) throws {
+    for close in timeline.calls("close") {
+        let under = timeline.calls.first { send in
+            send.isSend && send.descriptor == close.descriptor && send.entered < close.entered
+                && (send.isBlocked || send.returned.map { $0 > close.entered } ?? false)
+        }
+        guard let under else { continue }
+        throw Failure(
+            expected: say("nobody uses the socket any more when it is closed", "关闭套接字时，已经没有人在用它"),
+            got: say("\(close.callText) during \(under.callText)", "\(under.callText) 还没有返回，就 \(close.callText)"),
+            cause: "closed-under-sender")
+    }
+}
+
+extension StreamPeer {
+    /// Whatever comes, until the end, however that looks.
+    fileprivate func readAll() {
+        let deadline = Deadline()
+        while case .bytes? = try? receive(1 << 16, until: deadline, expected: "") {}
+    }
 }
 
 /// As many successful closes of each descriptor as there were sockets of that number.

@@ -27,7 +27,21 @@ let receiveFileChecks: [Check] = [
                 code == ENAMETOOLONG ? "name-too-long-for-temporary" : error == "badName" ? "good-name-refused" : nil
             throw Failure(expected: say("\"\(name)\" is received", "接收 \"\(name)\""), got: outcome.text, cause: cause)
         }
-        try inbox.expectNames(["报告 2024.txt", "...", "a..b", ".hidden", "-rf", #"back\slash"#, "cafe\u{301}", longest])
+        let all: Set = ["报告 2024.txt", "...", "a..b", ".hidden", "-rf", #"back\slash"#, "cafe\u{301}", longest]
+        try inbox.expectNames(all)
+        // No file can have this name, but the stream is whole: its length needs both bytes.
+        let (outcome, _) = try inbox.receive(
+            [transfer(String(repeating: "n", count: 300), Array("x".utf8))], thenEnd: true)
+        switch outcome {
+        case .threw(_, let error, _, _) where error != "cutShort": break
+        default:
+            throw Failure(
+                expected: say(
+                    "receiveFile throws for a name of 300 bytes: no file can have it",
+                    "名字有 300 字节时 receiveFile 抛出错误：没有文件能叫这个名字"),
+                got: outcome.text)
+        }
+        try inbox.expectNames(all)
     },
     Check("receive-file-short-reads", suspects: [.oneReceiveForAll, .waitsForMoreThanAnnounced, .readsBeyondTheFile]) {
         trial in
@@ -85,19 +99,29 @@ let receiveFileChecks: [Check] = [
             try inbox.expectContent("data.bin", old, cause: "overwrote-in-place")
             try inbox.expectNames(["data.bin"])
         }
+        // And where errno is still the EINTR of before at the end, which says nothing any more.
+        for cut in [1, stream.count - 1] {
+            let (outcome, _) = try inbox.receive(
+                [Array(stream[..<cut])], thenEnd: true, plan: .fail(.receive, 2, through: 3, with: EINTR))
+            try inbox.expectCutShort(after: max(0, cut - header), headerLength: header, outcome, cut, of: stream.count)
+        }
     },
     Check("receive-file-reset") { trial in
         let inbox = try Inbox(trial)
-        let (call, peer) = try inbox.begin()
-        try peer.send(transfer("data.bin", trial.random.bytes(100_000)).dropLast(1000))
-        peer.reset()
-        let outcome = try call.outcome()
-        if case .returned = outcome {
-            throw Failure(
-                expected: say("receiveFile throws when the connection is reset", "连接被重置时 receiveFile 抛出错误"),
-                got: outcome.text, cause: "break-unnoticed")
+        let stream = transfer("data.bin", trial.random.bytes(100_000))
+        // Within the header, and within the content.
+        for count in [5, stream.count - 1000] {
+            let (call, peer) = try inbox.begin()
+            try peer.send(Array(stream[..<count]))
+            peer.reset()
+            let outcome = try call.outcome()
+            if case .returned = outcome {
+                throw Failure(
+                    expected: say("receiveFile throws when the connection is reset", "连接被重置时 receiveFile 抛出错误"),
+                    got: outcome.text, cause: "break-unnoticed")
+            }
+            try inbox.expectNames([])
         }
-        try inbox.expectNames([])
     },
     Check("receive-file-hidden") { trial in
         let inbox = try Inbox(trial)
@@ -144,6 +168,16 @@ let receiveFileChecks: [Check] = [
                 got: say("it was overwritten", "它被覆盖了"), cause: "followed-a-link")
         }
         try inbox.expectNames(["data.bin", "link"])
+        // What cannot be replaced: a folder.
+        try trial.makeFolder("inbox/taken")
+        let (outcome, _) = try inbox.receive([transfer("taken", new)])
+        if case .returned = outcome { try inbox.expectContent("taken", new) }
+        try inbox.expectNames(["data.bin", "link", "taken"])
+        // And nowhere to put it: the caller is told what open said.
+        try FileManager.default.removeItem(atPath: inbox.path)
+        let nowhere = try inbox.receive([transfer("data.bin", new)]).0
+        try trial.expectError(
+            ENOENT, nowhere, say("receiveFile throws for a folder that does not exist", "目录不存在时 receiveFile 抛出错误"))
     },
     Check("receive-file-huge-size", suspects: [.crash(meaning: "size-trusted"), .readsPastTheEnd]) {
         trial in

@@ -57,18 +57,17 @@ private struct StreamServerChecks {
     var taken: Check {
         check("taken", suspects: [.listenedElsewhere, .sharedPort]) { [entry] trial in
             let first = try trial.serve(entry)
-            let expected = say(
-                "it throws SocketError EADDRINUSE: a server listens on port \(first.address.port) already",
-                "抛出 SocketError EADDRINUSE：端口 \(first.address.port) 已有服务器在监听")
-            switch try trial.serveInVain(entry, port: first.address.port) {
-            case .threw("SocketError", _, EADDRINUSE, _)?: return
-            case .returned?:
-                throw Failure(
-                    expected: expected, got: say("it returned as if all were well", "它像没事一样返回了"),
-                    cause: "listen-error-kept")
-            case let outcome?: throw Failure(expected: expected, got: outcome.text)
-            case nil: throw Failure(expected: expected, got: say("it waits for clients", "它在等客户端"))
-            }
+            let port = first.address.port
+            try trial.expectNoStart(
+                entry, port: port, throws: EADDRINUSE,
+                say("a server listens on port \(port) already", "端口 \(port) 已有服务器在监听"))
+            // Two may be bound to a port while none listens; then the second listen is refused.
+            try trial.expectNoStart(
+                entry, plan: .fail(.listen, with: EADDRINUSE), throws: EADDRINUSE,
+                say("listen fails with it", "listen 因它而失败"))
+            try trial.expectNoStart(
+                entry, plan: .fail(.socket, every: 1, with: EMFILE), throws: EMFILE,
+                say("socket fails with it", "socket 因它而失败"))
         }
     }
 
@@ -216,6 +215,8 @@ private struct StreamServerChecks {
                 .map { FaultPlan.fail($0, 1, through: 3, with: EINTR) }
             let server = try trial.serve(entry, plan: thrice.reduce(.none, +))
             try exchange.visit(server)
+            try trial.expectEndNoticed(server)
+            try exchange.visit(server)
         }
     }
 
@@ -286,6 +287,56 @@ extension Server {
 }
 
 extension Trial {
+    /// The server's function throws SocketError with this errno, and leaves no socket open.
+    fileprivate func expectNoStart(
+        _ entry: String, port: UInt16 = 0, plan: FaultPlan = .none, throws code: Int32, _ because: String
+    ) throws {
+        let expected = say(
+            "it throws SocketError \(errorName(code)): \(because)", "抛出 SocketError \(errorName(code))：\(because)")
+        let (outcome, subject) = try startInVain(entry, port: port, plan: plan)
+        switch outcome {
+        case .threw("SocketError", _, code, _)?: break
+        case .returned?:
+            throw Failure(
+                expected: expected, got: say("it returned as if all were well", "它像没事一样返回了"),
+                cause: "listen-error-kept")
+        case let outcome?: throw Failure(expected: expected, got: outcome.text)
+        case nil: throw Failure(expected: expected, got: say("it waits for clients", "它在等客户端"))
+        }
+        let made = subject.timeline.calls("socket").filter { $0.result >= 0 }.map { Int32($0.result) }
+        try expectClosed(
+            Set(made), of: subject, say("the socket is closed when it cannot listen", "无法监听时，套接字已关闭"))
+    }
+
+    /// A client has left. errno is still the EINTR of before, which says nothing any more: who looks at it when recv has
+    /// returned 0 receives again and again.
+    fileprivate func expectEndNoticed(_ server: Server) throws {
+        let spins = try server.subject.waitForTimeline(until: Deadline(in: 2)) { timeline -> Bool? in
+            if let (_, times) = timeline.repeated({ $0.result == 0 && $0.length > 0 }), times >= 20 { return true }
+            let end = timeline.calls.first { $0.isReceive && $0.returned != nil && $0.result <= 0 && $0.error != EINTR }
+            guard let end else { return nil }
+            return timeline.calls("close").contains { $0.descriptor == end.descriptor } ? false : nil
+        }
+        guard spins == true else { return }
+        throw Failure(
+            expected: say("no receive after one that returned 0", "返回 0 之后不再接收"),
+            got: say("it receives again and again", "它一再接收"), cause: "reads-past-the-end")
+    }
+
+    /// None of these is a socket any more.
+    private func expectClosed(_ descriptors: Set<Int32>, of subject: Subject, _ expected: String) throws {
+        let deadline = Deadline()
+        while let open = subject.sockets(among: descriptors).min() {
+            guard !deadline.hasPassed else {
+                throw Failure(
+                    expected: expected, got: say("descriptor \(open) is still open", "描述符 \(open) 仍然开着"),
+                    cause: "never-closed")
+            }
+            // Nobody tells when a descriptor is closed: the kernel's list is looked at again.
+            poll(nil, 0, 5)
+        }
+    }
+
     /// Clients are connected and say nothing for a second: the server waits.
     func expectQuiet(_ server: Server) throws {
         let before = (cpu: server.subject.cpuTime, calls: server.subject.timeline.callCount)

@@ -20,13 +20,22 @@ func threadServerChecks(_ entry: String, prefix: String, exchange: Exchange) -> 
                 for (client, message) in zip(clients, messages) { try client.expect(uppercased(message)) }
             }
         },
-        Check("\(prefix)-full", suspects: [.acceptErrorEndedServer, .waitsForThread]) { trial in
+        Check("\(prefix)-full", suspects: [.spinsOnFullTable, .acceptErrorEndedServer, .waitsForThread]) { trial in
             let server = try trial.serve(entry, plan: .fail(.accept, 2, through: 4, with: EMFILE))
             let first = try server.connect()
             try exchange.run(first)
             let second = try server.connect()
             try exchange.run(second)
             try exchange.run(first)
+            // And for as long as nobody leaves: whoever does not wait then spins. Few wait in the queue, so that a short one
+            // has room for them.
+            let crowded = try trial.serve(entry, descriptorLimit: 20)
+            let clients = try (0..<20).map { _ in try crowded.connect() }
+            try exchange.run(clients[0])
+            try trial.expectRest(
+                crowded.subject, say("a second with no room for another client", "没有空闲描述符的一秒内"))
+            for client in clients.prefix(10) { client.close() }
+            for client in clients.suffix(10) { try exchange.run(client) }
         },
     ]
 }
@@ -71,6 +80,13 @@ func forkServerChecks(_ entry: String, prefix: String, exchange: Exchange) -> [C
                 throw Failure(
                     expected: say("the child ends with its client", "子进程随客户端一起结束"),
                     got: say("process \(child) lives on", "进程 \(child) 还在运行"))
+            }
+            // One that only fails to accept, since it has closed the listener, has gone on in the loop, too.
+            server.subject.catchUp()
+            if let accept = server.subject.timeline.calls.first(where: { $0.isAccept && $0.process == child }) {
+                throw Failure(
+                    expected: say("the child ends when it has served", "子进程服务完就结束"),
+                    got: say("it calls \(accept.callText)", "它调用了 \(accept.callText)"), cause: "child-keeps-serving")
             }
             try exchange.runOnce(server)
         },
