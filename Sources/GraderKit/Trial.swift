@@ -117,19 +117,14 @@ public final class Trial {
     /// Starts a server that cannot serve there.
     ///
     /// - Returns: what its function came back with, or nil if it goes on regardless, waiting for clients.
-    public func serveInVain(_ entry: String, host: String = "127.0.0.1", port: UInt16) throws -> PendingCall.Outcome? {
-        try startInVain(entry, host: host, port: port).outcome
-    }
-
-    /// The same under a plan, and besides that the process, which lives on.
-    public func startInVain(_ entry: String, port: UInt16, plan: FaultPlan) throws -> (
-        outcome: PendingCall.Outcome?, subject: Subject
-    ) {
-        try startInVain(entry, host: "127.0.0.1", port: port, plan: plan)
+    public func serveInVain(
+        _ entry: String, host: String = "127.0.0.1", port: UInt16, plan: FaultPlan = .none
+    ) throws -> PendingCall.Outcome? {
+        try startInVain(entry, host: host, port: port, plan: plan)
     }
 
     public func serveInVain(_ entry: String, path: String) throws -> PendingCall.Outcome? {
-        try startInVain(entry, host: path, port: nil).outcome
+        try startInVain(entry, host: path, port: nil, plan: .none)
     }
 
     private func startText(_ entry: String, _ host: String, _ port: UInt16?) -> String {
@@ -137,13 +132,13 @@ public final class Trial {
         return say("start \(entry) on \(host), port \(port)", "启动 \(entry)，地址 \(host)，端口 \(port)")
     }
 
-    private func startInVain(_ entry: String, host: String, port: UInt16?, plan: FaultPlan = .none) throws -> (
-        outcome: PendingCall.Outcome?, subject: Subject
-    ) {
+    private func startInVain(
+        _ entry: String, host: String, port: UInt16?, plan: FaultPlan
+    ) throws -> PendingCall.Outcome? {
         let subject = try launch(plan: plan)
         note(startText(entry, host, port))
         try subject.serve(entry, host: host, port: port ?? 0)
-        do { return (try subject.waitUntilRefused(until: Deadline())?.outcome, subject) } catch is ProgramEnded {
+        do { return try subject.waitUntilRefused(until: Deadline())?.outcome } catch is ProgramEnded {
             throw ProgramEnded(expected: say("\(entry) throws", "\(entry) 抛出错误"))
         }
     }

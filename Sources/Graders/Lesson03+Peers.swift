@@ -36,7 +36,7 @@ extension Trial {
             "\(entry) throws SocketError with \(errorName(code)): \(because)",
             "\(entry) 抛出 SocketError，code 为 \(errorName(code))：\(because)")
         switch try begin(entry, arguments, plan: plan).outcome(expecting: expected) {
-        case .threw("SocketError", _, code, _): return
+        case .threw("SocketError", _, let thrown, _) where isSaid(code, by: thrown): return
         case .returned:
             throw Failure(expected: expected, got: say("it returned", "正常返回"), cause: "error-ignored")
         case .threw("RequestError", "noAnswer", _, let description):

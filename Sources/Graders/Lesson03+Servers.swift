@@ -200,7 +200,7 @@ extension Trial {
             "it throws SocketError with \(errorName(code)): \(because)",
             "抛出 SocketError，code 为 \(errorName(code))：\(because)")
         switch try serveInVain(entry, port: port, plan: plan) {
-        case .threw("SocketError", _, code, _)?: return
+        case .threw("SocketError", _, let thrown, _)? where isSaid(code, by: thrown): return
         case nil:
             throw Failure(expected: expected, got: say("it goes on and waits for clients", "它继续运行，等待客户端"))
         case .returned?:

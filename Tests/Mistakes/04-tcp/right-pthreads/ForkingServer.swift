@@ -4,7 +4,6 @@ import Sockets
 func forkingServer(host: String, port: UInt16) throws {
     let a = try SocketAddress(host: host, port: port)
     let s = try check("socket", socket(a.family, SOCK_STREAM, 0))
-    defer { close(s) }
     var one: Int32 = 1
     setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, 4)
     try check("bind", a.withSockaddr { bind(s, $0, $1) })

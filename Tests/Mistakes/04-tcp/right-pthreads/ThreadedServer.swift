@@ -6,7 +6,6 @@ func threadedServer(host: String, port: UInt16) throws {
     signal(SIGPIPE, SIG_IGN)
     let a = try SocketAddress(host: host, port: port)
     let s = try check("socket", socket(a.family, SOCK_STREAM, 0))
-    defer { close(s) }
     var one: Int32 = 1
     setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, 4)
     try check("bind", a.withSockaddr { bind(s, $0, $1) })

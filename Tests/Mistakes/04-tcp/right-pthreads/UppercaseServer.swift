@@ -11,8 +11,6 @@ func uppercaseServer(host: String, port: UInt16) throws {
         throw SocketError("getaddrinfo", EINVAL)
     }
     let s = socket(i.ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0)
-    if s < 0 { throw SocketError("socket", errno) }
-    defer { close(s) }
     var one: Int32 = 1
     setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, 4)
     if bind(s, i.ai_addr, i.ai_addrlen) != 0 { throw SocketError("bind", errno) }

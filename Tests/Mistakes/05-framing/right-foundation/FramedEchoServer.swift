@@ -6,7 +6,6 @@ let largestMessage = 1 << 20
 func framedEchoServer(host: String, port: UInt16) throws {
     let address = try SocketAddress(host: host, port: port)
     let listener = try check("socket", socket(address.family, SOCK_STREAM | SOCK_NONBLOCK, 0))
-    defer { close(listener) }
     var on: Int32 = 1
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, 4)
     try check("bind", address.withSockaddr { bind(listener, $0, $1) })
