@@ -76,7 +76,9 @@ private let edgeTriggeredChecks: [Check] =
             try deaf.expect(Array(uppercased(message).prefix(sent)))
             try deaf.expectEnd()
         },
-    ] + eventServerChecks("edge-triggered-server", prefix: "edge", crowd: 5000, suspects: edgeSuspects)
+    ]
+    + eventServerChecks(
+        "edge-triggered-server", prefix: "edge", crowd: 5000, isReminded: false, suspects: edgeSuspects)
     + streamServerChecks(
         "edge-triggered-server", prefix: "edge", exchange: uppercaseExchange,
         suspects: edgeSuspects + [.pendingDroppedAtEnd])
