@@ -59,11 +59,10 @@ extension Trial {
         // 0, 1 and 2 are open, and the lab's own numbers are higher.
         let subject = try launch(descriptorLimit: 3 + room)
         note(say("start \(entry), with room for \(room) descriptor", "启动 \(entry)，只有 \(room) 个空闲描述符"))
-        let before = subject.descriptorCount
         try subject.serve(entry, host: "127.0.0.1", port: 0)
         do {
             let outcome = try subject.waitUntilRefused(until: Deadline())?.outcome
-            return (outcome, max(0, subject.descriptorCount - before))
+            return (outcome, subject.openNumbers(among: 3..<Int32(3 + room)).count)
         } catch is ProgramEnded { throw ProgramEnded(expected: say("\(entry) throws", "\(entry) 抛出错误")) }
     }
 
