@@ -84,6 +84,24 @@ extension Trial {
 /// What came instead of an error.
 var returnedUnconnected: String { say("it returned a descriptor, which is not connected", "返回了一个描述符，但它并没有连上") }
 
+extension PendingCall {
+    /// Since then it has waited for its timeout, and no wait of its was asked to be longer. A clock in whole milliseconds
+    /// is up to two of them behind.
+    func expectWaited(_ timeout: Milliseconds, since began: UInt64) throws {
+        let took = Int(now() - began) / 1_000_000
+        let expected = say("it waits for \(timeout) ms", "等待 \(timeout) ms")
+        guard took >= timeout - 2 else {
+            throw Failure(expected: expected, got: say("it gave up after \(took) ms", "\(took) ms 后就放弃了"))
+        }
+        // How long a wait took says little on a busy machine.
+        let waits = subject.timeline.calls.filter { $0.isWait && $0.entered >= began }
+        guard let longest = waits.max(by: { $0.arguments.1 < $1.arguments.1 }),
+            longest.arguments.1 > timeout + timeout / 10
+        else { return }
+        throw Failure(expected: expected, got: longest.callText, cause: "waits-too-long")
+    }
+}
+
 struct Chat {
     let call: PendingCall
     let peer: StreamPeer
@@ -93,6 +111,17 @@ struct Chat {
     func finish() throws {
         peer.halfClose()
         try expectReturn()
+    }
+
+    /// It throws, since the connection is broken.
+    func expectError() throws {
+        let outcome = try call.outcome()
+        if case .threw("SocketError", _, ECONNRESET, _) = outcome { return }
+        if case .threw("SocketError", _, EPIPE, _) = outcome { return }
+        throw Failure(
+            expected: say(
+                "it throws SocketError when the peer resets the connection", "对端重置连接时，抛出 SocketError"),
+            got: outcome.text)
     }
 
     /// It returns, and has closed neither input nor output: they are the caller's.
@@ -303,6 +332,23 @@ extension Cause {
             !calls.contains(where: { $0.isWait && $0.entered > connect.entered })
         else { return nil }
         return connect.callText
+    }
+
+    /// connect had failed, and it waited.
+    static let connectErrorIgnored = Cause("connect-error-ignored") { evidence in
+        let calls = evidence.timeline.calls
+        guard let connect = calls.last(where: { $0.name == "connect" }), connect.failed,
+            ![EINPROGRESS, EINTR].contains(connect.error),
+            calls.contains(where: { $0.isWait && $0.entered > connect.entered })
+        else { return nil }
+        return "\(connect.callText): \(errorName(connect.error))"
+    }
+
+    /// A call said that the connection is broken, and the function came back as if it had ended.
+    static let resetTakenForEnd = Cause("reset-taken-for-end") { evidence in
+        evidence.timeline.calls.last {
+            ($0.isReceive || $0.isSend) && $0.failed && ($0.error == ECONNRESET || $0.error == EPIPE)
+        }.map { "\($0.callText): \(errorName($0.error))" }
     }
 
     /// It was writable, so it was taken for connected.
