@@ -43,7 +43,7 @@ func gracefulStopChecks(_ entry: String, prefix: String, suspects: [Cause]) -> [
             guard let stray else { return }
             throw Failure(
                 expected: say("nothing is done with a connection that is closed", "连接关闭之后不再对它做任何事"),
-                got: "\(stray.callText) = -1 EBADF")
+                got: "\(stray.callText) = -1 EBADF", cause: "closed-number-kept")
         },
         Check("\(prefix)-stop-finishes", suspects: [.droppedAtStop] + suspects) { trial in
             let server = try trial.serve(entry)
