@@ -17,7 +17,7 @@ func gracefulStopChecks(_ entry: String, prefix: String, suspects: [Cause]) -> [
         Check("\(prefix)-stop-alone", suspects: suspects) { trial in
             let server = try trial.serve(entry)
             try server.askToStop(trial)
-            try server.expectReturn()
+            try server.expectReturn(within: beforeGrace)
             try trial.expectEverythingClosed(server)
         },
         Check("\(prefix)-stop-idle", suspects: suspects) { trial in
@@ -54,7 +54,7 @@ func gracefulStopChecks(_ entry: String, prefix: String, suspects: [Cause]) -> [
             try server.askToStop(trial)
             let asked = now()
             // Nobody who is not in the middle of something is left, and that is not because the grace is over.
-            try idle.expectEnd(within: Double(Lesson12.grace) / 1000 * 3 / 4)
+            try idle.expectEnd(within: beforeGrace)
             do {
                 try client.expect(uppercased(message))
                 try client.expectEnd()
@@ -103,6 +103,9 @@ func gracefulStopChecks(_ entry: String, prefix: String, suspects: [Cause]) -> [
         },
     ]
 }
+
+/// Who has nothing to wait for is done by then (seconds).
+private let beforeGrace = Double(Lesson12.grace) / 1000 * 3 / 4
 
 private let busyMachine = say(
     "this machine is too busy to send 200 KB in \(Lesson12.grace) ms", "这台机器太忙，\(Lesson12.grace) ms 内传不完 200 KB")

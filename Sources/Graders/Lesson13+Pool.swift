@@ -210,6 +210,16 @@ let connectionPoolChecks: [Check] = [
             say(
                 "SocketError ECONNREFUSED, though connect was interrupted",
                 "connect 被中断过，仍然抛出 SocketError ECONNREFUSED"))
+        // Nor is it connected as long as nobody has answered.
+        let listener = try trial.listen(backlog: 0)
+        try trial.fillQueue(of: listener.address)
+        let call = try trial.makePool(to: listener.address, limit: 1, plan: plan).begin([.touch(timeout: 500)])
+        guard try call.isOver(within: 1) else { return }
+        throw Failure(
+            expected: say(
+                "nothing is lent before the server has answered, though connect was interrupted",
+                "connect 被中断过，服务器回应之前也不借出"),
+            got: try call.outcome().text)
     },
     Check("pool-idle") { trial in
         try trial.withReversingServer { server in
