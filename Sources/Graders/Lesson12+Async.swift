@@ -17,8 +17,19 @@ let asyncChecks: [Check] =
     eventServerChecks(entry, prefix: "async", crowd: 1000, suspects: suspects).filter {
         !["async-one-thread", "async-full-table"].contains($0.id)
     }
-    + threadServerChecks(entry, prefix: "async", exchange: exchange).filter { $0.id == "async-full" }
     + [
+        Check("async-full", suspects: [.spinsOnFullTable, .acceptErrorEndedServer] + suspects) { trial in
+            let server = try trial.serve(entry, plan: .fail(.accept, 2, through: 4, with: EMFILE))
+            let first = try server.connect()
+            try exchange.run(first)
+            let second = try server.connect()
+            try exchange.run(second)
+            try exchange.run(first)
+            // And for as long as nobody leaves: whoever does not wait then spins.
+            let full = try trial.serve(entry, plan: .fail(.accept, every: 1, with: EMFILE))
+            _ = try full.connect()
+            try trial.expectRest(full.subject, say("a second with no room for a client", "没有空闲描述符的一秒内"))
+        },
         Check("async-silent-crowd", suspects: suspects) { trial in
             let server = try trial.serve(entry)
             // More than there are threads: if each of them held one, nobody would be left for the last client.

@@ -17,17 +17,33 @@ func gracefulStopChecks(_ entry: String, prefix: String, suspects: [Cause]) -> [
         Check("\(prefix)-stop-alone", suspects: suspects) { trial in
             let server = try trial.serve(entry)
             try server.askToStop(trial)
-            try server.expectReturn()
+            try server.expectReturn(within: beforeGrace)
             try trial.expectEverythingClosed(server)
         },
         Check("\(prefix)-stop-idle", suspects: suspects) { trial in
             let server = try trial.serve(entry)
+            // These leave before, and the last of their numbers is nobody's when the stop comes.
+            let gone = try (0..<4).map { _ in try server.connect() }
+            for client in gone { try exchange.run(client) }
+            for client in gone {
+                client.halfClose()
+                try client.expectEnd()
+            }
             let clients = try (0..<3).map { _ in try server.connect() }
             for client in clients { try exchange.run(client) }
             try server.askToStop(trial)
             for client in clients { try client.expectEnd() }
             try server.expectReturn()
             try trial.expectEverythingClosed(server)
+            server.subject.catchUp()
+            let stray = server.subject.timeline.calls.last { call in
+                call.failed && call.error == EBADF
+                    && (call.isSend || call.isReceive || call.name == "shutdown" || call.name == "close")
+            }
+            guard let stray else { return }
+            throw Failure(
+                expected: say("nothing is done with a connection that is closed", "连接关闭之后不再对它做任何事"),
+                got: "\(stray.callText) = -1 EBADF", cause: "closed-number-kept")
         },
         Check("\(prefix)-stop-finishes", suspects: [.droppedAtStop] + suspects) { trial in
             let server = try trial.serve(entry)
@@ -37,8 +53,8 @@ func gracefulStopChecks(_ entry: String, prefix: String, suspects: [Cause]) -> [
             let message = try trial.fillWithAnswers(client, of: server)
             try server.askToStop(trial)
             let asked = now()
-            // Nobody who is not in the middle of something is left: the stop is under way.
-            try idle.expectEnd()
+            // Nobody who is not in the middle of something is left, and that is not because the grace is over.
+            try idle.expectEnd(within: beforeGrace)
             do {
                 try client.expect(uppercased(message))
                 try client.expectEnd()
@@ -87,6 +103,9 @@ func gracefulStopChecks(_ entry: String, prefix: String, suspects: [Cause]) -> [
         },
     ]
 }
+
+/// Who has nothing to wait for is done by then (seconds).
+private let beforeGrace = Double(Lesson12.grace) / 1000 * 3 / 4
 
 private let busyMachine = say(
     "this machine is too busy to send 200 KB in \(Lesson12.grace) ms", "这台机器太忙，\(Lesson12.grace) ms 内传不完 200 KB")

@@ -86,6 +86,17 @@ struct Buffered {
     /// How many bytes went.
     var sent: Int { sends.reduce(0) { $0 + max(0, Int($1.result)) } }
 
+    /// Once so much had gathered it went: less than that is still to be sent.
+    func expectRoom(capacity: Int, written: Int) throws {
+        let left = written - sent
+        guard left >= capacity else { return }
+        throw Failure(
+            expected: say(
+                "of \(written) bytes fewer than \(capacity) are still in the buffer",
+                "\(written) 字节中，还留在缓冲区的不到 \(capacity) 字节"),
+            got: say("\(left) are", "留着 \(left) 字节"), cause: "never-full")
+    }
+
     func expectFewCalls(
         _ most: Int, _ what: String, where isOne: (Call) -> Bool, cause: String? = nil
     ) throws {

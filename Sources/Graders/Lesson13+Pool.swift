@@ -133,6 +133,29 @@ let connectionPoolChecks: [Check] = [
                 listener, say("the server has closed the idle one", "服务器关闭了空闲的那个"), else: "handed-out-dead")
             if !resets { try first.expectClosed() }
         }
+        // Whichever it looks at first: behind two dead ones it finds one that lives.
+        for alive in [0, 2] {
+            let listener = try trial.listen()
+            let pool = try trial.makePool(to: listener.address, limit: 3)
+            let request = trial.random.letters(ReversingServer.requestLength)
+            let call = try pool.begin(Array(repeating: .ask(request), count: 3))
+            let peers = try (0..<3).map { _ in try listener.accept(from: call) }
+            for peer in peers { try peer.expect(request) }
+            for (index, peer) in peers.enumerated() {
+                try peer.send(request)
+                // One after another, so that they come back in this order.
+                _ = try call.subject.waitForTimeline { $0.receivedCount > index * request.count ? true : nil }
+            }
+            for outcome in try pool.outcomes(of: call) { try pool.expect(outcome.answer, toBe: request) }
+            for index in 0..<3 where index != alive { try peers[index].halfCloseAndWait() }
+            let next = try pool.begin([.ask(request)])
+            do { try peers[alive].expect(request) } catch var failure as Failure {
+                failure.cause = "connects-each-time"
+                throw failure
+            }
+            try peers[alive].send(request)
+            try pool.expect(try pool.outcomes(of: next)[0].answer, toBe: request)
+        }
     },
     Check("pool-leftover", suspects: [.poolAnswersMixed]) { trial in
         let listener = try trial.listen()
@@ -161,17 +184,42 @@ let connectionPoolChecks: [Check] = [
     },
     Check("pool-refused") { trial in
         let nobody = try trial.boundStream()
-        let pool = try trial.makePool(to: nobody.address, limit: 2)
-        for attempt in 1...3 {
-            let outcome = try pool.outcomes(of: pool.begin([.touch(timeout: 500)]))[0]
-            if outcome.answer.thrownCode == ECONNREFUSED { continue }
-            throw Failure(
-                expected: say(
-                    "attempt \(attempt) of 3 throws SocketError ECONNREFUSED",
-                    "3 次尝试中的第 \(attempt) 次抛出 SocketError ECONNREFUSED"),
-                got: outcome.answer.outcomeText, cause: outcome.answer.thrown?.name == "timedOut" ? "place-lost" : nil)
+        for (plan, code) in [(FaultPlan.none, ECONNREFUSED), (.fail(.socket, 1, through: 3, with: EMFILE), EMFILE)] {
+            let pool = try trial.makePool(to: nobody.address, limit: 2, plan: plan)
+            for attempt in 1...3 {
+                try pool.expectError(
+                    code,
+                    say(
+                        "attempt \(attempt) of 3 throws SocketError \(errorName(code))",
+                        "3 次尝试中的第 \(attempt) 次抛出 SocketError \(errorName(code))"))
+            }
+            try pool.expectNoSocketsLeft(say("after three refused connections", "三次连接被拒绝之后"))
         }
-        try pool.expectNoSocketsLeft(say("after three refused connections", "三次连接被拒绝之后"))
+    },
+    Check("pool-eintr", suspects: [.interruptedCall]) { trial in
+        let plan = FaultPlan.fail(.connect, 1, with: EINTR) + .fail(.waitReady, 1, through: 3, with: EINTR)
+        try trial.withReversingServer { server in
+            let pool = try trial.makePool(to: server.address, limit: 1, plan: plan)
+            let request = trial.random.letters(ReversingServer.requestLength)
+            try pool.expectAnswer(request.reversed(), of: .ask(request))
+        }
+        // It goes on by itself, and may come to nothing.
+        let nobody = try trial.boundStream()
+        try trial.makePool(to: nobody.address, limit: 1, plan: plan).expectError(
+            ECONNREFUSED,
+            say(
+                "SocketError ECONNREFUSED, though connect was interrupted",
+                "connect 被中断过，仍然抛出 SocketError ECONNREFUSED"))
+        // Nor is it connected as long as nobody has answered.
+        let listener = try trial.listen(backlog: 0)
+        try trial.fillQueue(of: listener.address)
+        let call = try trial.makePool(to: listener.address, limit: 1, plan: plan).begin([.touch(timeout: 500)])
+        guard try call.isOver(within: 1) else { return }
+        throw Failure(
+            expected: say(
+                "nothing is lent before the server has answered, though connect was interrupted",
+                "connect 被中断过，服务器回应之前也不借出"),
+            got: try call.outcome().text)
     },
     Check("pool-idle") { trial in
         try trial.withReversingServer { server in

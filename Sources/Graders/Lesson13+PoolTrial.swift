@@ -118,6 +118,16 @@ struct TriedPool {
         try expect(try outcomes(of: call)[0].answer, toBe: request)
     }
 
+    /// A job gets no connection, but this error.
+    func expectError(_ code: Int32, _ expected: String) throws {
+        let answer = try outcomes(of: begin([.touch(timeout: 500)]))[0].answer
+        guard answer.thrownCode != code else { return }
+        throw Failure(
+            expected: expected,
+            got: answer == .bytes([]) ? say("it got a connection", "得到了一个连接") : answer.outcomeText,
+            cause: answer.thrown?.name == "timedOut" ? "place-lost" : nil)
+    }
+
     func expectAtMost(_ limit: Int, _ counts: ReversingServer.Counts) throws {
         guard counts.accepted > limit else { return }
         throw Failure(
@@ -200,8 +210,10 @@ extension Trial {
         throw Unavailable(say("this kernel's queues never fill up", "这个内核的等待队列填不满"))
     }
 
-    func makePool(to address: SocketAddress, limit: Int, idleLimit: Int = 60_000) throws -> TriedPool {
-        let process = try launch()
+    func makePool(
+        to address: SocketAddress, limit: Int, idleLimit: Int = 60_000, plan: FaultPlan = .none
+    ) throws -> TriedPool {
+        let process = try launch(plan: plan)
         let call = try begin(
             "pool-make", [.string(address.host), .int(Int(address.port)), .int(limit), .int(idleLimit)], in: process)
         guard case .int(let number) = try call.value() else { throw LabError("pool-make answers with a number") }

@@ -77,7 +77,10 @@ final class ConnectionPool: ConnectionLender {
 
     private func make() throws -> Int32 {
         let descriptor = socket(address.family, SOCK_STREAM, 0)
-        if descriptor >= 0, address.withSockaddr({ connect(descriptor, $0, $1) }) == 0 { return descriptor }
+        while descriptor >= 0 {
+            if address.withSockaddr({ connect(descriptor, $0, $1) }) == 0 || errno == EISCONN { return descriptor }
+            if errno != EINTR { break }
+        }
         let error = SocketError(descriptor < 0 ? "socket" : "connect", errno)
         locked {
             if descriptor >= 0 { return drop(descriptor) }
