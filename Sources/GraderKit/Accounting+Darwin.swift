@@ -28,20 +28,12 @@ extension Subject {
     }
 
     /// How many descriptors it has open, the lab's own two among them.
-    public var descriptorCount: Int { descriptors.count }
-
-    /// Of these descriptors those that are open.
-    public func openNumbers(among numbers: Range<Int32>) -> [Int32] {
-        let open = Set(descriptors)
-        return numbers.filter(open.contains)
-    }
-
-    private var descriptors: [Int32] {
+    public var descriptorCount: Int {
         let most = Int(descriptorTableSize())
         var list = [proc_fdinfo](repeating: proc_fdinfo(), count: most)
         let size = MemoryLayout<proc_fdinfo>.stride
         let used = proc_pidinfo(processNumber, PROC_PIDLISTFDS, 0, &list, Int32(most * size))
-        return list.prefix(max(0, Int(used) / size)).map(\.proc_fd)
+        return max(0, Int(used) / size)
     }
 
     /// Of these descriptors those that are open, and are sockets: the kernel's own word, whoever closed the others.

@@ -35,12 +35,6 @@ extension Subject {
     /// How many descriptors it has open, the lab's own two among them.
     public var descriptorCount: Int { entries("/proc/\(processNumber)/fd").count }
 
-    /// Of these descriptors those that are open.
-    public func openNumbers(among numbers: Range<Int32>) -> [Int32] {
-        let open = Set(entries("/proc/\(processNumber)/fd"))
-        return numbers.filter { open.contains(String($0)) }
-    }
-
     /// Of these descriptors those that are open, and are sockets: the kernel's own word, whoever closed the others.
     public func sockets(among descriptors: Set<Int32>) -> Set<Int32> {
         descriptors.filter {

@@ -51,21 +51,6 @@ extension Trial {
         throw LabError(say("every port that was tried is in use", "试过的端口都被占用"))
     }
 
-    /// Starts a server that has not the descriptors that it needs.
-    ///
-    /// - Parameter room: how many it can open.
-    /// - Returns: what its function came back with, or nil if it goes on regardless; and how many it left open.
-    public func serveInVain(_ entry: String, room: Int) throws -> (outcome: PendingCall.Outcome?, left: Int) {
-        // 0, 1 and 2 are open, and the lab's own numbers are higher.
-        let subject = try launch(descriptorLimit: 3 + room)
-        note(say("start \(entry), with room for \(room) descriptor", "启动 \(entry)，只有 \(room) 个空闲描述符"))
-        try subject.serve(entry, host: "127.0.0.1", port: 0)
-        do {
-            let outcome = try subject.waitUntilRefused(until: Deadline())?.outcome
-            return (outcome, subject.openNumbers(among: 3..<Int32(3 + room)).count)
-        } catch is ProgramEnded { throw ProgramEnded(expected: say("\(entry) throws", "\(entry) 抛出错误")) }
-    }
-
     /// Outside the range that the kernel hands out by itself, so that only a server on a fixed port could have it.
     public func freePort(_ type: Int32, host: String = "127.0.0.1") throws -> UInt16 {
         for _ in 0..<200 {

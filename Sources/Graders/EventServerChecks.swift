@@ -7,11 +7,10 @@ import Wire
 /// - Parameter entry: its name in the contract: `select-server`.
 /// - Parameter prefix: what its checks' ids begin with: `select`.
 /// - Parameter crowd: how many clients it must serve at once.
-/// - Parameter own: how many descriptors it needs at the least, before any client comes.
 /// - Parameter isReminded: what it waits with says again what it has said before: not so for edges.
 /// - Parameter suspects: mistakes that only a server of this kind can make.
 func eventServerChecks(
-    _ entry: String, prefix: String, crowd count: Int, own: Int = 1, isReminded: Bool = true, suspects: [Cause] = []
+    _ entry: String, prefix: String, crowd count: Int, isReminded: Bool = true, suspects: [Cause] = []
 ) -> [Check] {
     [
         Check("\(prefix)-answers", suspects: [.mainThreadBlocked, .nothingTakenForEnd] + suspects) { trial in
@@ -150,7 +149,6 @@ func eventServerChecks(
             for client in clients.prefix(30) { client.close() }
             // Those who waited in the queue get their turn.
             for client in clients.suffix(20) { try uppercaseExchange.run(client) }
-            if own > 1 { try trial.expectNoRoomToStart(entry, room: own - 1) }
         },
     ]
 }
@@ -190,24 +188,6 @@ extension Cause {
 }
 
 extension Trial {
-    /// There is room for the first of the descriptors that it needs, and not for all.
-    fileprivate func expectNoRoomToStart(_ entry: String, room: Int) throws {
-        let expected = say(
-            "with room for \(room) descriptor it throws SocketError EMFILE, and leaves none open",
-            "只有 \(room) 个空闲描述符时，抛出 SocketError EMFILE，一个也不留着")
-        let (outcome, left) = try serveInVain(entry, room: room)
-        switch outcome {
-        case .threw("SocketError", _, EMFILE, _)?: break
-        case let outcome?: throw Failure(expected: expected, got: outcome.text)
-        case nil: throw Failure(expected: expected, got: say("it waits for clients", "它在等客户端"))
-        }
-        guard left == 0 else {
-            throw Failure(
-                expected: expected, got: say("\(left) of them is still open", "还有 \(left) 个开着"),
-                cause: "left-open-at-stop")
-        }
-    }
-
     /// Less than 300 ms of CPU and at most 300 calls in the next second. On a busy machine a program that spins gets little
     /// CPU, and still makes many calls.
     ///

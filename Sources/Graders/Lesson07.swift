@@ -30,7 +30,7 @@ private let levelTriggeredChecks: [Check] =
             try trial.expectQuiet(server)
             for client in clients { try uppercaseExchange.run(client) }
         },
-    ] + eventServerChecks("epoll-server", prefix: "epoll", crowd: 5000, own: 2, suspects: levelSuspects)
+    ] + eventServerChecks("epoll-server", prefix: "epoll", crowd: 5000, suspects: levelSuspects)
     + streamServerChecks(
         "epoll-server", prefix: "epoll", exchange: uppercaseExchange,
         suspects: levelSuspects + [.pendingDroppedAtEnd])
@@ -78,7 +78,7 @@ private let edgeTriggeredChecks: [Check] =
         },
     ]
     + eventServerChecks(
-        "edge-triggered-server", prefix: "edge", crowd: 5000, own: 2, isReminded: false, suspects: edgeSuspects)
+        "edge-triggered-server", prefix: "edge", crowd: 5000, isReminded: false, suspects: edgeSuspects)
     + streamServerChecks(
         "edge-triggered-server", prefix: "edge", exchange: uppercaseExchange,
         suspects: edgeSuspects + [.pendingDroppedAtEnd])

@@ -196,31 +196,6 @@ let connectionPoolChecks: [Check] = [
             try pool.expectNoSocketsLeft(say("after three refused connections", "三次连接被拒绝之后"))
         }
     },
-    Check("pool-eintr", suspects: [.interruptedCall]) { trial in
-        let plan = FaultPlan.fail(.connect, 1, with: EINTR) + .fail(.waitReady, 1, through: 3, with: EINTR)
-        try trial.withReversingServer { server in
-            let pool = try trial.makePool(to: server.address, limit: 1, plan: plan)
-            let request = trial.random.letters(ReversingServer.requestLength)
-            try pool.expectAnswer(request.reversed(), of: .ask(request))
-        }
-        // It goes on by itself, and may come to nothing.
-        let nobody = try trial.boundStream()
-        try trial.makePool(to: nobody.address, limit: 1, plan: plan).expectError(
-            ECONNREFUSED,
-            say(
-                "SocketError ECONNREFUSED, though connect was interrupted",
-                "connect 被中断过，仍然抛出 SocketError ECONNREFUSED"))
-        // Nor is it connected as long as nobody has answered.
-        let listener = try trial.listen(backlog: 0)
-        try trial.fillQueue(of: listener.address)
-        let call = try trial.makePool(to: listener.address, limit: 1, plan: plan).begin([.touch(timeout: 500)])
-        guard try call.isOver(within: 1) else { return }
-        throw Failure(
-            expected: say(
-                "nothing is lent before the server has answered, though connect was interrupted",
-                "connect 被中断过，服务器回应之前也不借出"),
-            got: try call.outcome().text)
-    },
     Check("pool-idle") { trial in
         try trial.withReversingServer { server in
             let pool = try trial.makePool(to: server.address, limit: 2, idleLimit: 200)

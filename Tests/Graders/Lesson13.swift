@@ -22,7 +22,6 @@ final class Lesson13: LessonTestCase {
     func test_pool_leftover() throws { try grade() }
     func test_pool_error() throws { try grade() }
     func test_pool_refused() throws { try grade() }
-    func test_pool_eintr() throws { try grade() }
     func test_pool_idle() throws { try grade() }
     func test_pool_close() throws { try grade() }
     func test_pool_close_lent() throws { try grade() }

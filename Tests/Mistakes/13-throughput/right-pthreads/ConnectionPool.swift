@@ -77,10 +77,7 @@ final class ConnectionPool: ConnectionLender {
 
     private func make() throws -> Int32 {
         let descriptor = socket(address.family, SOCK_STREAM, 0)
-        while descriptor >= 0 {
-            if address.withSockaddr({ connect(descriptor, $0, $1) }) == 0 || errno == EISCONN { return descriptor }
-            if errno != EINTR { break }
-        }
+        if descriptor >= 0, address.withSockaddr({ connect(descriptor, $0, $1) }) == 0 { return descriptor }
         let error = SocketError(descriptor < 0 ? "socket" : "connect", errno)
         locked {
             if descriptor >= 0 { return drop(descriptor) }

@@ -50,14 +50,7 @@ final class ConnectionPool: ConnectionLender {
         let descriptor = socket(address.family, SOCK_STREAM, 0)
         guard descriptor >= 0 else { throw SocketError("socket", errno) }
         if address.withSockaddr({ connect(descriptor, $0, $1) }) < 0 {
-            var code = errno
-            if code == EINTR {
-                var interest = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-                while poll(&interest, 1, -1) < 0 && errno == EINTR {}
-                var size = socklen_t(MemoryLayout<Int32>.size)
-                getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &code, &size)
-            }
-            guard code != 0 else { return descriptor }
+            let code = errno
             close(descriptor)
             throw SocketError("connect", code)
         }

@@ -40,12 +40,8 @@ final class ConnectionPool: ConnectionLender {
             connection = found
         } else {
             connection = try check("socket", socket(address.family, SOCK_STREAM, 0))
-            var result: Int32
-            // Called again, it waits for the handshake that it has begun.
-            repeat {
-                result = address.withSockaddr { connect(connection, $0, $1) }
-            } while result != 0 && errno == EINTR
-            if result != 0 && errno != EISCONN {
+            let result = address.withSockaddr { connect(connection, $0, $1) }
+            if result != 0 {
                 let error = SocketError("connect", errno)
                 close(connection)
                 throw error
