@@ -149,6 +149,8 @@ func eventServerChecks(
             for client in clients.prefix(30) { client.close() }
             // Those who waited in the queue get their turn.
             for client in clients.suffix(20) { try uppercaseExchange.run(client) }
+            // With nobody in the queue any more it listens as before.
+            try uppercaseExchange.runOnce(server)
         },
     ]
 }

@@ -123,6 +123,8 @@ private let idleTimeoutChecks: [Check] = [
         try silent.expectEnd()
         // Had the machine slept until now, the talker would be due as well: then it begins again.
         try uppercaseExchange.run(talker)
+        // Who talked late is not forgotten: its turn comes once more.
+        try talker.expectEnd()
     }.whereSilenceEnds(after: Double(Lesson07.idleTimeout) / 1000),
     Check("idle-by-timer", suspects: [.pollsInsteadOfWaiting]) { trial in
         let server = try trial.serve("idle-timeout-server")
@@ -146,6 +148,7 @@ private let idleTimeoutChecks: [Check] = [
             for client in crowd { try client.expectEnd() }
             for client in crowd { client.close() }
         }
+        try server.connect().expectEnd()
         try uppercaseExchange.runOnce(server)
     },
 ]
