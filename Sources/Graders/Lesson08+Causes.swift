@@ -41,19 +41,21 @@ extension Cause {
                 || evidence.failure.got.contains(errorText(EPIPE))
         else { return nil }
         let calls = evidence.timeline.calls
-        guard let end = calls.lastIndex(where: { $0.name == "close" || $0.name == "shutdown" }) else { return nil }
-        let close = calls[end]
-        let same = calls[..<end].filter { $0.descriptor == close.descriptor && $0.process == close.process }
-            .reversed().prefix { $0.name != "close" && $0.name != "shutdown" }
-        guard let sent = same.first(where: { $0.isSend && $0.result > 0 }), let returned = sent.returned,
-            // Who waited until then has lost patience.
-            close.entered < returned + UInt64(Lesson08.clientTimeout) * 500_000,
-            !same.contains(where: { $0.isReceive && $0.returned != nil && $0.result == 0 }),
-            let answer = same.first(where: { $0.isSend && $0.data.starts(with: "HTTP/1.".utf8) }),
-            let status = Int(String(decoding: answer.data.dropFirst(9).prefix(3), as: UTF8.self)),
-            status < 400 || status == 404
-        else { return nil }
-        return close.callText
+        let end = calls.indices.last { index in
+            let close = calls[index]
+            guard close.name == "close" || close.name == "shutdown" else { return false }
+            let same = calls[..<index].filter { $0.descriptor == close.descriptor && $0.process == close.process }
+                .reversed().prefix { $0.name != "close" && $0.name != "shutdown" }
+            guard let returned = same.first(where: { $0.isSend && $0.result > 0 })?.returned,
+                // Who waited until then has lost patience.
+                close.entered < returned + UInt64(Lesson08.clientTimeout) * 500_000,
+                !same.contains(where: { $0.isReceive && $0.returned != nil && $0.result == 0 }),
+                let answer = same.first(where: { $0.isSend && $0.data.starts(with: "HTTP/1.".utf8) }),
+                let status = Int(String(decoding: answer.data.dropFirst(9).prefix(3), as: UTF8.self))
+            else { return false }
+            return status < 400 || status == 404
+        }
+        return end.map { calls[$0].callText }
     }
 
     /// open(2) of a named pipe waits for somebody who writes to it.

@@ -74,6 +74,10 @@ extension Trial {
             if case .body = got[index] { return (index, "chunks-in-body") }
             return (index, "body-ignored")
         }
+        // What is left of a request whose beginning was lost is refused.
+        if answer.refused == 400, all.filter({ $0 == .end }).count > 1, let mistake = try? mistakeOfPipelining() {
+            return (index, mistake)
+        }
         if answer.refused != nil, index > 0, index >= got.count, got.last == .end, stream.chunkedEnds.contains(index) {
             return (index, "trailers-as-request")
         }
@@ -82,9 +86,7 @@ extension Trial {
             let more = try? decode(chunks + [[]], limits)
             return (index, (more?.steps.count ?? 0) > got.count ? "one-request-a-chunk" : "next-request-lost")
         }
-        // What is left of a request whose beginning was lost is refused.
-        let isOfSeveral = all.filter { $0 == .end }.count > 1
-        return (index, answer.refused == 400 && isOfSeveral ? try? mistakeOfPipelining() : nil)
+        return (index, nil)
     }
 
     /// What becomes of the second of two requests that come at once; nil if it is found.

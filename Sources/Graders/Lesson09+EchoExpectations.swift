@@ -27,6 +27,9 @@ extension StreamPeer {
             if let first = got.first, first == frame[0] & 0x7F, frame.dropFirst().starts(with: got.dropFirst()) {
                 failure.cause = failure.cause ?? "final-bit-wrong"
             }
+            if frame[0] == 0x80 | pongOpcode, got.starts(with: frame[..<2]), got.count > 2 {
+                failure.cause = failure.cause ?? "pong-with-other-payload"
+            }
             if got.first == 0x80 | closeOpcode { failure.cause = failure.cause ?? "good-frame-refused" }
             throw failure
         }
@@ -91,6 +94,16 @@ extension Trial {
 }
 
 extension WebSocketPeer {
+    /// Does the program wait for the rest of this message, with its length the wrong way round? It gets that rest.
+    func isTakenForLonger(_ message: [UInt8]) -> Bool {
+        let longer = Int(UInt16(truncatingIfNeeded: message.count).byteSwapped)
+        guard (126...0xFFFF).contains(message.count), longer > message.count,
+            (try? stream.send([UInt8](repeating: 0, count: longer - message.count))) != nil,
+            case .frame(let frame)? = try? next("")
+        else { return false }
+        return frame.payload.count == longer && frame.payload.starts(with: message)
+    }
+
     /// The next frame, a text, whatever it says.
     func nextText(_ sentence: String) throws -> [UInt8] {
         switch try next(sentence) {

@@ -15,6 +15,12 @@ struct IncomingFrame: Equatable {
     /// Unmasked.
     var payload: [UInt8]
 
+    /// A close that says: your frames are wrong.
+    var isRefusal: Bool {
+        opcode == Opcode.close.rawValue
+            && [[0x03, 0xEA], [0x03, 0xEF], [0x03, 0xF1]].contains(Array(payload.prefix(2)))
+    }
+
     /// `text "hello"`, `close 1000 "bye"`
     var text: String {
         var words = [frameName(opcode)]
@@ -179,7 +185,8 @@ final class FramePeer {
                 cause: isSame
                     ? "final-bit-wrong"
                     : isCutByLength
-                        ? "extended-length-little-endian" : ownWords(frame, insteadOf: payload) ?? cause)
+                        ? "extended-length-little-endian"
+                        : frame.isRefusal ? "good-frame-refused" : ownWords(frame, insteadOf: payload) ?? cause)
         }
         return frame
     }

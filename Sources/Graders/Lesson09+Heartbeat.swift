@@ -210,7 +210,8 @@ extension FramePeer {
             }
             guard frame.opcode == opcode.rawValue, frame.payload == payload else {
                 throw Failure(
-                    expected: say("\(wanted) on \(name)", "\(name)收到 \(wanted)"), got: frame.text, cause: cause)
+                    expected: say("\(wanted) on \(name)", "\(name)收到 \(wanted)"), got: frame.text,
+                    cause: frame.isRefusal ? "good-frame-refused" : cause)
             }
             return
         }
