@@ -41,7 +41,8 @@ extension Trial {
             let mistaken = FrameModel.decode(chunks, role: role, limit: limit, mistake: mistake)
             return !same(mistaken, right) && (mistaken == answer || whenever && same(mistaken, answer))
         }
-        let cause = answer.error == "endless" ? "frame-again" : try theOneMade(of: mistakes)?.cause
+        let isEndless = answer.error == "endless"
+        let cause = isEndless ? "frame-again" : try theOneMade(of: mistakes)?.cause
         let place =
             chunks.count > 1 && !whenever
             ? say(", after chunk \(round + 1) of \(chunks.count)", "，第 \(round + 1)/\(chunks.count) 块之后") : ""
