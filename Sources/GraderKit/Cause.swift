@@ -41,6 +41,8 @@ public struct Evidence: Sendable {
     public var connections: Int
     /// When the evidence was taken (ns).
     public var now: UInt64
+    /// What a function came back with, if the check has not asked for it.
+    public var answer: PendingCall.Outcome?
 }
 
 extension Cause {

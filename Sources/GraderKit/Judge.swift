@@ -134,11 +134,16 @@ public struct Judge: Sendable {
             returned: subject.serverStopped?.outcome,
             load: Double(subject.cpuTime) / max(wall, 1),
             loadNow: subject.hasEnded == nil ? loadNow : 0, output: subject.output, connections: trial.connections,
-            now: time)
+            now: time, answer: subject.nextAnswer?.outcome)
         if failure.got.isEmpty { failure.got = evidence.endingText }
         var report = Report(
             expected: failure.expected, got: failure.got, difference: failure.difference,
             calls: timeline.excerpt(now: time), cause: failure.cause, detail: failure.detail)
+        for cause in evidence.ending?.signal == nil ? check.surest : [] {
+            guard let detail = cause.find(evidence) else { continue }
+            (report.cause, report.detail) = (cause.id, detail.isEmpty ? nil : detail)
+            break
+        }
         // A crash explains more than what was done before it; then what the check suspects; then the rest.
         let causes = check.suspects.filter(\.explainsCrash) + Cause.crashes + check.suspects + Cause.general
         for cause in causes where report.cause == nil {

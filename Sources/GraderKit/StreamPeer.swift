@@ -66,7 +66,7 @@ public final class StreamPeer {
         guard code == 0 else { throw Failure(expected: expected, got: errorText(code)) }
     }
 
-    /// Before each send. A busy machine may have kept us from it for longer than a server has patience.
+    /// With each send. A busy machine may have kept us from it for longer than a server has patience.
     public func endSilence() {
         trial.noteSilence(Double(now() - silentSince) / 1e9)
         silentSince = now()
@@ -77,18 +77,14 @@ public final class StreamPeer {
     /// Sends all of it; a program that does not read it in time fails.
     public func send(_ bytes: [UInt8], within seconds: Double = Deadline.patience) throws {
         trial.note(say("\(name): send \(quoted(bytes))", "\(name)：发送 \(quoted(bytes))"))
-        endSilence()
         let deadline = Deadline(in: seconds)
         var sent = 0
         while sent < bytes.count {
-            let count = bytes[sent...].withUnsafeBytes {
-                Sockets.send(descriptor, $0.baseAddress, $0.count, MSG_NOSIGNAL)
-            }
+            let (count, code) = sendNow(bytes[sent...])
             if count > 0 {
                 sent += count
                 continue
             }
-            let code = errno
             let expected = say(
                 "\(name): the program reads \(byteCount(bytes.count))", "\(name)：程序读走 \(byteCount(bytes.count))")
             switch code {
@@ -104,15 +100,23 @@ public final class StreamPeer {
     }
 
     /// Sends what fits in now and returns how much that was: for peers that are not meant to be read.
-    public func sendWhatFits(_ bytes: [UInt8]) throws -> Int {
-        endSilence()
-        let count = bytes.withUnsafeBytes { Sockets.send(descriptor, $0.baseAddress, $0.count, MSG_NOSIGNAL) }
+    public func sendWhatFits(_ bytes: [UInt8]) throws -> Int { try sendWhatFits(bytes[...]) }
+
+    private func sendWhatFits(_ bytes: ArraySlice<UInt8>) throws -> Int {
+        let (count, code) = sendNow(bytes)
         if count >= 0 { return count }
-        let code = errno
         if code == EAGAIN || code == EINTR { return 0 }
         throw Failure(
             expected: say("\(name) stays open", "\(name)保持连接"),
             got: say("the connection is broken: ", "连接断开：") + errorText(code))
+    }
+
+    private func sendNow(_ bytes: ArraySlice<UInt8>) -> (count: Int, code: Int32) {
+        let count = bytes.withUnsafeBytes { Sockets.send(descriptor, $0.baseAddress, $0.count, MSG_NOSIGNAL) }
+        let code = count < 0 ? errno : 0
+        // Where nothing went in nothing was said; and what it took to get to the send was silence, too.
+        if code != EAGAIN && code != EINTR { endSilence() }
+        return (count, code)
     }
 
     /// Sends of `bytes` as much as goes in until the program stops taking any: a peer that asks and never reads. Ends when
@@ -126,7 +130,8 @@ public final class StreamPeer {
         let wholeWait = Deadline()
         var sent = 0
         while sent < bytes.count {
-            let count = try sendWhatFits(Array(bytes[sent...]))
+            // Not a copy of it all: that takes time, in which nothing is said.
+            let count = try sendWhatFits(bytes[sent...])
             sent += count
             if count > 0 { continue }
             let patience = Deadline(in: 0.2)

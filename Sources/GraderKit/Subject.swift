@@ -238,6 +238,8 @@ public final class Subject: @unchecked Sendable {
     var hasEndedByItself: Bool { locked { ending != nil && !isStopped } }
     /// The call that was begun has come back, and nobody has taken its answer yet.
     var hasAnswered: Bool { locked { !answers.isEmpty } }
+    /// The answer that nobody has taken yet.
+    var nextAnswer: HostReply? { locked { answers.first } }
     /// What a server's function returned or threw, if it came back.
     var serverStopped: HostReply? { locked { stopped } }
     /// Of the process that runs the student's code, as its supervisor says; 0 if it never came to that.

@@ -135,8 +135,12 @@ let lesson08ClientAnswers: [Check] = [
             try fetching.serve(line + "Content-Length: 3\r\nConnection: close\r\n\r\n" + body)
             let reply = try fetching.reply()
             let isError = if case .error = reply { true } else { false }
+            // The bytes that Content-Length promises do not come behind a 304.
+            let awaitsBody = status == 304 && reply == .error("cutShort")
             try fetching.expect(
-                reply, status, Array(body.utf8), cause: isError && status >= 400 ? "status-taken-for-an-error" : nil)
+                reply, status, Array(body.utf8),
+                cause: isError && status >= 400
+                    ? "status-taken-for-an-error" : awaitsBody ? "waits-for-no-body" : nil)
         }
     },
     Check("client-cut-short", suspects: [.awaitsTheEnd]) { trial in
@@ -196,7 +200,11 @@ let lesson08ClientAnswers: [Check] = [
             let fetching = try trial.fetch([Asked(url: listener.url())], at: listener)
             try fetching.serve(answer)
             let shown = quoted(Array(answer.utf8), most: 90)
-            try fetching.expect(error: "badResponse", shown)
+            do { try fetching.expect(error: "badResponse", shown) } catch var failure as Failure {
+                let isTaken = failure.got.hasPrefix(say("it returned", "返回"))
+                if isTaken, answer.contains("gzip") { failure.cause = "coding-ignored" }
+                throw failure
+            }
         }
         // A size that no Int holds must neither end the program nor become another number.
         for size in ["fffffffffffffffff", "8000000000000005", "10000000000000005"] {

@@ -20,7 +20,13 @@ let lesson08ClientConnections: [Check] = [
         for (path, answer) in zip(paths, answers) {
             let request: ReceivedRequest
             do { request = try connection.request() } catch var failure as Failure {
-                if path != "/1" { failure.cause = failure.cause ?? "connection-not-kept" }
+                let isSilent = failure.got == say("nothing", "什么也没有")
+                let connects = fetching.call.subject.timeline.calls("connect").count
+                if path != "/1", connects > 1 || failure.got == say("it was closed", "连接被关闭") {
+                    failure.cause = failure.cause ?? "connection-not-kept"
+                } else if path == "/4", isSilent {
+                    failure.cause = failure.cause ?? "waits-for-no-body"
+                }
                 throw failure
             }
             try trial.expect(request.target, equals: path, say("the target", "目标"))

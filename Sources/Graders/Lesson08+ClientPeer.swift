@@ -61,6 +61,11 @@ enum Reply: Equatable {
         }
     }
 
+    /// It was a good answer, with a status that tells of an error.
+    func mistakeOfThrowing(instead status: Int) -> String? {
+        self == .error("badResponse") && status >= 400 ? "status-taken-for-an-error" : nil
+    }
+
     var status: Int? { if case .response(let status, _, _, _, _) = self { status } else { nil } }
 }
 
@@ -144,7 +149,7 @@ struct Fetching {
             "it returns \(status) and the body \(quoted(body)), \(body.count) bytes",
             "返回 \(status)，消息体 \(quoted(body))，\(body.count) 字节")
         guard case .response(let gotStatus, _, _, _, let gotBody) = reply else {
-            throw Failure(expected: expected, got: reply.text, cause: cause)
+            throw Failure(expected: expected, got: reply.text, cause: reply.mistakeOfThrowing(instead: status) ?? cause)
         }
         guard gotStatus == status, gotBody == body else {
             throw Failure(

@@ -31,7 +31,8 @@ let lesson08ClientPython: [Check] = [
         try fetching.expect(replies[1], 200, large)
         guard replies[2].status == 404 else {
             throw Failure(
-                expected: say("it returns 404 for a missing file", "文件不存在时返回 404"), got: replies[2].text)
+                expected: say("it returns 404 for a missing file", "文件不存在时返回 404"), got: replies[2].text,
+                cause: replies[2].mistakeOfThrowing(instead: 404))
         }
         try fetching.expect(replies[3], 200, [])
         try fetching.expect(replies[4], 200, Array("<p>index".utf8))

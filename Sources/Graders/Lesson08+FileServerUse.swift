@@ -15,13 +15,13 @@ let fileServerChecks: [Check] =
     (fileAnswerChecks + fileUseChecks + sharedFileChecks).map { $0.whereSilenceEnds(after: clientPatience) }
 
 private let sharedFileChecks =
-    (concurrentServerChecks(entry, prefix: "file", exchange: helloExchange, clients: 100, suspects: Cause.http)
-    + streamServerChecks(entry, prefix: "file", exchange: helloExchange, suspects: Cause.http))
+    (concurrentServerChecks(entry, prefix: "file", exchange: helloExchange, clients: 100, suspects: Cause.keptHTTP)
+    + streamServerChecks(entry, prefix: "file", exchange: helloExchange, suspects: Cause.keptHTTP))
     .map { $0.after { try $0.makeSite(in: $0.folder) } }
 
 private let fileUseChecks: [Check] =
     [
-        Check("file-large", suspects: Cause.http) { trial in
+        Check("file-large", suspects: Cause.keptHTTP) { trial in
             let server = try trial.serveSite()
             try server.expectHello()
             let before = server.subject.peakMemory
@@ -127,7 +127,7 @@ private let fileUseChecks: [Check] =
             }
             try server.expectHello()
         },
-        Check("file-bad-day", suspects: [.interruptedCall] + Cause.http) { trial in
+        Check("file-bad-day", suspects: [.interruptedCall] + Cause.keptHTTP) { trial in
             let plan =
                 FaultPlan.most(100, each: .send) + .most(7, each: .receive) + .fail(.send, every: 3, with: EINTR)
                 + .fail(.receive, every: 4, with: EINTR)
@@ -140,7 +140,7 @@ private let fileUseChecks: [Check] =
                 try answer.expectBody(try trial.siteBytes(), "GET /bytes.bin")
             }
         },
-        Check("file-not-modified", suspects: Cause.http) { trial in
+        Check("file-not-modified", suspects: Cause.keptHTTP) { trial in
             let server = try trial.serveSite()
             let first = try server.get("/hello.txt")
             try first.expectDate("Last-Modified", "GET /hello.txt", near: siteTime, within: 1)

@@ -333,13 +333,24 @@ let requestDecoderChecks: [Check] = [
             let answer = try trial.decode(chunks, Limits())
             let expected = stream.expected(after: good)
             guard answer.steps != expected || answer.refused != 400 else { continue }
+            func isBad(_ step: RequestStep) -> Bool {
+                if case .head(_, "/three", _, _) = step { true } else { false }
+            }
+            var cause = answer.steps.count < expected.count ? "good-requests-lost" : nil
+            if answer.steps.contains(where: isBad) { cause = "host-unchecked" }
+            if answer.refused == 400, answer.steps.map(\.inAnyOrder) == expected.map(\.inAnyOrder) {
+                cause = "fields-in-dictionary"
+            }
+            if answer.refused == nil, answer.error == nil, cause != "host-unchecked" {
+                cause = try trial.mistakeOfPipelining() ?? cause
+            }
             throw Failure(
                 expected: say(
                     "two good requests and one without Host, cut after \(cut) bytes: ",
                     "两个好请求和一个没有 Host 的，在第 \(cut) 字节后切断：") + text(of: expected)
                     + say(", and the refusal 400", "，然后以 400 拒绝"),
                 got: text(of: answer.steps) + ", " + (answer.ending ?? say("no refusal", "没有拒绝")),
-                cause: answer.steps.count < expected.count ? "good-requests-lost" : nil)
+                cause: cause)
         }
     },
     Check("request-memory") { trial in

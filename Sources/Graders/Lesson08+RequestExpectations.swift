@@ -74,6 +74,10 @@ extension Trial {
             if case .body = got[index] { return (index, "chunks-in-body") }
             return (index, "body-ignored")
         }
+        // What is left of a request whose beginning was lost is refused.
+        if answer.refused == 400, all.filter({ $0 == .end }).count > 1, let mistake = try? mistakeOfPipelining() {
+            return (index, mistake)
+        }
         if answer.refused != nil, index > 0, index >= got.count, got.last == .end, stream.chunkedEnds.contains(index) {
             return (index, "trailers-as-request")
         }
@@ -83,6 +87,18 @@ extension Trial {
             return (index, (more?.steps.count ?? 0) > got.count ? "one-request-a-chunk" : "next-request-lost")
         }
         return (index, nil)
+    }
+
+    /// What becomes of the second of two requests that come at once; nil if it is found.
+    func mistakeOfPipelining() throws -> String? {
+        var stream = RequestStream()
+        stream.add("GET", "/first")
+        let first = stream.expected(after: stream.bytes.count)
+        stream.add("GET", "/second")
+        let answer = try decode([stream.bytes], Limits())
+        guard answer.steps == first, answer.ending == nil else { return nil }
+        let isThere = try decode([stream.bytes, []], Limits()).steps.count > first.count
+        return isThere ? "one-request-a-chunk" : "next-request-lost"
     }
 
     private func bodyIsBehind(_ got: [RequestStep], _ expected: [RequestStep]) -> Bool {
@@ -169,7 +185,12 @@ extension Trial {
             guard case .list(let list) = value, list.count == 2, case .unsigned(let time) = list[1],
                 case .int(let count) = list[0]
             else { throw LabError("request-decoder-cost answered \(value.text)") }
-            try expect(count, equals: requests, say("requests in a stream of \(size) bytes", "\(size) 字节的流里的请求数"))
+            guard count == requests else {
+                throw Failure(
+                    expected: say(
+                        "requests in a stream of \(size) bytes: \(requests)", "\(size) 字节的流里的请求数：\(requests)"),
+                    got: "\(count)", cause: count < requests ? try mistakeOfPipelining() : nil)
+            }
             return Double(time) / 1e9
         }
         _ = try seconds(size / 8)

@@ -22,6 +22,14 @@ enum RequestStep: Equatable {
     }
 }
 
+extension RequestStep {
+    /// The fields sorted by their names.
+    var inAnyOrder: RequestStep {
+        guard case .head(let method, let target, let minor, let fields) = self else { return self }
+        return .head(method: method, target: target, minor: minor, fields: fields.sorted { $0[0] < $1[0] })
+    }
+}
+
 struct RequestStream {
     private(set) var bytes: [UInt8] = []
     /// How many events there are up to the end of a request in chunks.

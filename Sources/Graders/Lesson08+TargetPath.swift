@@ -68,9 +68,13 @@ extension Trial {
         guard got != right else { return }
         var cause = mistake
         if case .list(let values) = got, right != .none {
+            let isWithQuery = values.contains { if case .string(let name) = $0 { name.contains("?") } else { false } }
+            if isWithQuery, !right.text.contains("?") { cause = "query-in-name" }
             if values.contains(.string("")) || values.contains(.string(".")) { cause = "empty-names" }
         } else if names != nil, got == .none, mistake != "decoded-twice" {
-            cause = "good-target-refused"
+            // Of "%25" decoded twice a bare "%" is left.
+            let isTwice = try target.contains("%25") && call("path-names", .string("/%2541")) == .list([.string("A")])
+            cause = isTwice ? "decoded-twice" : "good-target-refused"
         }
         throw Failure(
             expected: say("the names in ", "请求目标 ") + "\"\(target)\"" + say(": ", " 里的名字：")

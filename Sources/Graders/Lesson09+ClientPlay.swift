@@ -38,6 +38,8 @@ struct ClientPlay {
     let stream: StreamPeer
     let host: String
     let key: String
+    /// Where the grader listens for this connection alone.
+    let address: SocketAddress
 
     /// Shakes hands as a server should, and lets the client take the answer before any frame follows: where both come at
     /// once is a check of its own.
@@ -47,13 +49,17 @@ struct ClientPlay {
     ) throws -> FramePeer {
         if !alreadyRead { _ = try stream.receiveHead(say("a request up to its empty line", "一个请求，直到空行")) }
         let answer = acceptingAnswer(to: key)
-        // What the process received for connections before this one does not count.
-        let before = call.subject.timeline.receivedCount
         try send(answer, stream)
         if !atOnce {
             let sentence = say("the client receives the answer", "客户端收下应答")
-            let received = try call.subject.waitForTimeline {
-                $0.receivedCount >= before + answer.count ? true : nil
+            // What the process received for connections before this one does not count.
+            let received = try call.subject.waitForTimeline { timeline -> Bool? in
+                let calls = timeline.calls
+                guard let mine = calls.lastIndex(where: { $0.name == "connect" && $0.given == address }) else {
+                    return nil
+                }
+                let count = calls[mine...].reduce(0) { $0 + ($1.isReceive ? max(0, Int($1.result)) : 0) }
+                return count >= answer.count ? true : nil
             }
             guard received != nil else { throw Failure(expected: sentence, got: say("it does not", "没有收下")) }
         }
@@ -84,8 +90,9 @@ extension Trial {
             "client", clientArguments(listener.address, path: path, key: key, origin: origin, steps: steps), plan: plan)
         let stream = try listener.accept(from: call)
         return ClientPlay(
-            trial: self, call: call, stream: stream, host: "\(listener.address.host):\(listener.address.port)", key: key
-        )
+            trial: self, call: call, stream: stream, host: "\(listener.address.host):\(listener.address.port)",
+            key: key,
+            address: listener.address)
     }
 
     func expect(_ call: PendingCall, returns events: [Value]) throws {
@@ -153,7 +160,13 @@ extension Value {
 }
 
 extension Cause {
-    static let client: [Cause] = [.waitsForFrame, .waitsForMore]
+    static let client: [Cause] = [.finalBitMissing, .waitsForFrame, .waitsForMore]
+
+    /// It refuses a right answer: the accept key that it wants is another.
+    static let rightKeyRefused = Cause("accept-key-wrong") { evidence in
+        if case .threw("HandshakeError", "wrongAcceptKey", _, _)? = evidence.answer { return "" }
+        return evidence.failure.got.hasSuffix("wrongAcceptKey") ? "" : nil
+    }
 
     /// What one recv brought was the answer and the first frames, and the client waits for the frames.
     static let framesBehindAnswerLost = Cause("frames-behind-answer-lost") { evidence in

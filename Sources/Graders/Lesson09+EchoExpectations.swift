@@ -8,7 +8,7 @@ import Wire
 let oneMessage: Exchange = {
     let text = Array("Hello, 世界".utf8)
     var exchange = Exchange(question: wireFrame(textOpcode, text, mask: [0x37, 0xFA, 0x21, 0x3D])) { client in
-        try client.expect(wireFrame(textOpcode, text))
+        try client.expect(frame: wireFrame(textOpcode, text))
     }
     exchange.opening = Exchange.Opening(bytes: Request(key: sampleKey).bytes) { client in
         try client.expectSwitching()
@@ -19,6 +19,22 @@ let oneMessage: Exchange = {
 }()
 
 extension StreamPeer {
+    /// The next bytes are those of this frame, the answer to a good one.
+    func expect(frame: [UInt8]) throws {
+        let start = received.count
+        do { try expect(frame) } catch var failure as Failure {
+            let got = received[start...]
+            if let first = got.first, first == frame[0] & 0x7F, frame.dropFirst().starts(with: got.dropFirst()) {
+                failure.cause = failure.cause ?? "final-bit-wrong"
+            }
+            if frame[0] == 0x80 | pongOpcode, got.starts(with: frame[..<2]), got.count > 2 {
+                failure.cause = failure.cause ?? "pong-with-other-payload"
+            }
+            if got.first == 0x80 | closeOpcode { failure.cause = failure.cause ?? "good-frame-refused" }
+            throw failure
+        }
+    }
+
     /// The server's 101, and not a byte more: for those who look at the frames behind it as bytes.
     func expectSwitching() throws {
         var head: [UInt8] = []
@@ -78,14 +94,27 @@ extension Trial {
 }
 
 extension WebSocketPeer {
+    /// Does the program wait for the rest of this message, with its length the wrong way round? It gets that rest.
+    func isTakenForLonger(_ message: [UInt8]) -> Bool {
+        let longer = Int(UInt16(truncatingIfNeeded: message.count).byteSwapped)
+        guard (126...0xFFFF).contains(message.count), longer > message.count,
+            (try? stream.send([UInt8](repeating: 0, count: longer - message.count))) != nil,
+            case .frame(let frame)? = try? next("")
+        else { return false }
+        return frame.payload.count == longer && frame.payload.starts(with: message)
+    }
+
     /// The next frame, a text, whatever it says.
     func nextText(_ sentence: String) throws -> [UInt8] {
         switch try next(sentence) {
         case .frame(let frame):
             guard frame == .whole(textOpcode, frame.payload) else {
+                let lacksFinalBit = frame.lacksFinalBit(of: .whole(textOpcode, frame.payload))
                 throw Failure(
                     expected: sentence, got: frame.words,
-                    cause: frame.isMasked ? "server-masks" : frame.opcode == 2 ? "opcode-changed" : nil)
+                    cause: lacksFinalBit
+                        ? "final-bit-wrong"
+                        : frame.isMasked ? "server-masks" : frame.opcode == 2 ? "opcode-changed" : nil)
             }
             return frame.payload
         case .end: throw Failure(expected: sentence, got: say("the connection was closed", "连接被关闭"))
@@ -105,9 +134,14 @@ extension WebSocketPeer {
         case .frame(let frame):
             let isClose = frame == .whole(closeOpcode, frame.payload) && frame.payload.count <= 125
             guard isClose, frame.payload.starts(with: wanted.payload) else {
+                let isRightButFinal =
+                    frame.payload.starts(with: wanted.payload)
+                    && frame.lacksFinalBit(of: .whole(closeOpcode, frame.payload))
                 throw Failure(
                     expected: sentence, got: frame.words,
-                    cause: frame.isMasked ? "server-masks" : isClose ? "close-code-of-another-error" : cause)
+                    cause: isRightButFinal
+                        ? "final-bit-wrong"
+                        : frame.isMasked ? "server-masks" : isClose ? "close-code-of-another-error" : cause)
             }
         case .late: throw Failure(expected: sentence, got: say("nothing", "什么也没有"), cause: cause)
         case .end:
@@ -124,6 +158,9 @@ extension WebSocketPeer {
 }
 
 extension Failure {
+    /// The server refused a text as no UTF-8. If it is plain ASCII, its mask was put on wrongly.
+    var isOfText: Bool { got.hasPrefix(ReceivedFrame.whole(closeOpcode, closePayload(1007)).words) }
+
     /// What this check is about explains the failure, unless the frame itself tells another mistake.
     mutating func name(_ mistake: String) {
         if cause == nil || cause == "good-frame-refused" { cause = mistake }
@@ -138,6 +175,22 @@ extension Cause {
 
     static let closeNotAnswered = Cause("close-not-answered") { evidence in
         evidence.timeline.silentAfter(Opcode.close.rawValue)
+    }
+
+    /// A control frame without FIN, which none may lack; or a message without it that nothing continues, though no client
+    /// has sent one in fragments.
+    static let finalBitMissing = Cause("final-bit-wrong") { evidence in
+        let calls = evidence.timeline.calls
+        let hasFragments =
+            calls.contains { ($0.isReceive || $0.isSend) && $0.data.first.map { $0 & 0x8F } == 0 }
+            || calls.contains { $0.isReceive && $0.result > 0 && [1, 2].contains($0.data.first) }
+        return calls.first { call in
+            guard call.isSend, call.data.count >= 2, let first = call.data.first else { return false }
+            // A whole short frame, and nothing else: what stands in the middle of one may look like anything.
+            let size = 2 + Int(call.data[1] & 0x7F) + (call.data[1] & 0x80 == 0 ? 0 : 4)
+            guard size == call.length, call.data[1] & 0x7F < 126 else { return false }
+            return [8, 9, 10].contains(first) || [1, 2].contains(first) && !hasFragments
+        }?.callText
     }
 
     /// One byte came in, and an answer was made of it.

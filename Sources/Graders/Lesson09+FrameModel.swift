@@ -17,6 +17,8 @@ struct FrameDecoding: Equatable {
 /// Named as in `causes` of lesson.json.
 enum FrameMistake: String, CaseIterable {
     case lengthLittleEndian = "extended-length-little-endian"
+    /// The same, and then it finds that the length is in a longer form than necessary.
+    case lengthLittleEndianChecked
     case lengthFourBytes = "length-127-as-four-bytes"
     /// The same, and then it finds that the length is in a longer form than necessary.
     case lengthFourBytesChecked
@@ -55,7 +57,13 @@ enum FrameMistake: String, CaseIterable {
     case limitOffByOne = "message-limit-off-by-one"
     case wrongError = "close-code-of-another-error"
 
-    var cause: String { self == .lengthFourBytesChecked ? FrameMistake.lengthFourBytes.rawValue : rawValue }
+    var cause: String {
+        switch self {
+        case .lengthLittleEndianChecked: FrameMistake.lengthLittleEndian.rawValue
+        case .lengthFourBytesChecked: FrameMistake.lengthFourBytes.rawValue
+        default: rawValue
+        }
+    }
 }
 
 /// A decoder by its mistake.
@@ -144,7 +152,7 @@ struct FrameModel {
         if mistake == .extendedLengthIgnored { more = 0 }
         guard buffer.count >= 2 + more else { return nil }
         var bytes = Array(buffer[2..<2 + more])
-        if mistake == .lengthLittleEndian { bytes.reverse() }
+        if mistake == .lengthLittleEndian || mistake == .lengthLittleEndianChecked { bytes.reverse() }
         var length = more == 0 ? UInt64(short) : bytes.reduce(0) { $0 << 8 | UInt64($1) }
         if more == 2 && length < 126 || more == 8 && length < 65536
             || mistake == .lengthFourBytesChecked && more == 4 && length < 65536, mistake != .longerForm

@@ -15,6 +15,12 @@ struct IncomingFrame: Equatable {
     /// Unmasked.
     var payload: [UInt8]
 
+    /// A close that says: your frames are wrong.
+    var isRefusal: Bool {
+        opcode == Opcode.close.rawValue
+            && [[0x03, 0xEA], [0x03, 0xEF], [0x03, 0xF1]].contains(Array(payload.prefix(2)))
+    }
+
     /// `text "hello"`, `close 1000 "bye"`
     var text: String {
         var words = [frameName(opcode)]
@@ -42,7 +48,8 @@ final class FramePeer {
     /// Received, and not yet taken as frames.
     private var buffer: [UInt8]
     private var start = 0
-    private var lastSaid: [UInt8]?
+    /// The messages that this end has sent.
+    private var said: Set<[UInt8]> = []
 
     init(_ stream: StreamPeer, as role: WebSocketRole, random: SeededGenerator, behind: [UInt8] = []) {
         (self.stream, self.role, self.random, buffer) = (stream, role, random, behind)
@@ -61,13 +68,17 @@ final class FramePeer {
     }
 
     func send(_ opcode: Opcode, _ payload: [UInt8] = [], isFinal: Bool = true, mask: [UInt8]?? = nil) throws {
-        if !opcode.isControl { lastSaid = payload }
+        if !opcode.isControl { said.insert(payload) }
         try stream.send(frame(opcode, payload, isFinal: isFinal, mask: mask))
     }
 
-    /// The message that this end has sent last has come back to it.
-    private func ownWords(_ frame: IncomingFrame) -> String? {
-        role == .client && frame.opcode & 8 == 0 && frame.payload == lastSaid ? "sender-hears-itself" : nil
+    /// A message that this end has sent has come back to it.
+    ///
+    /// - Parameter wanted: what should have come: another message of its own where an echo is due.
+    private func ownWords(_ frame: IncomingFrame, insteadOf wanted: [UInt8]? = nil) -> String? {
+        let isDue = wanted.map(said.contains) ?? false
+        return role == .client && frame.opcode & 8 == 0 && said.contains(frame.payload) && !isDue
+            ? "sender-hears-itself" : nil
     }
 
     func send(_ text: String) throws { try send(.text, Array(text.utf8)) }
@@ -125,7 +136,8 @@ final class FramePeer {
     ///
     /// - Parameter causeIfLate: where silence means another mistake than the end of the connection.
     func nextFrame(
-        _ expected: String, within seconds: Double = Deadline.patience, cause: String? = nil, causeIfLate: String? = nil
+        _ expected: String, within seconds: Double = Deadline.patience, cause: String? = nil,
+        causeIfLate: String? = nil, causeIfEnded: String? = nil
     ) throws -> IncomingFrame {
         let sentence = say(
             "\(expected) on \(name) within \(Int(seconds * Deadline.scale)) s",
@@ -139,12 +151,15 @@ final class FramePeer {
                 got: rest == 0
                     ? say("nothing", "什么也没有")
                     : say("\(byteCount(rest)) that are no whole frame", "\(byteCount(rest))，不成一帧"),
-                cause: causeIfLate ?? cause)
-        case .end: throw Failure(expected: sentence, got: say("the connection was closed", "连接被关闭"), cause: cause)
+                cause: isWholeInLittleEndian(buffer[start...]) ? "extended-length-little-endian" : causeIfLate ?? cause)
+        case .end:
+            throw Failure(
+                expected: sentence, got: say("the connection was closed", "连接被关闭"), cause: causeIfEnded ?? cause)
         case .broken(let code):
             throw Failure(
                 expected: sentence,
-                got: say("the connection was broken: \(errorText(code))", "连接断开：\(errorText(code))"), cause: cause)
+                got: say("the connection was broken: \(errorText(code))", "连接断开：\(errorText(code))"),
+                cause: causeIfEnded ?? cause)
         }
     }
 
@@ -157,12 +172,21 @@ final class FramePeer {
         let wanted = IncomingFrame(isFinal: true, reserved: 0, opcode: opcode.rawValue, payload: payload).text
         let frame = try nextFrame(wanted, within: seconds, causeIfLate: causeIfLate)
         try checkMask(frame)
-        guard frame.isFinal, frame.reserved == 0, frame.opcode == opcode.rawValue, frame.payload == payload else {
+        let isSame = frame.reserved == 0 && frame.opcode == opcode.rawValue && frame.payload == payload
+        guard frame.isFinal, isSame else {
+            // The first bytes of it, as many as its length says with the bytes of that the other way round.
+            let isCutByLength =
+                (126...0xFFFF).contains(payload.count) && payload.starts(with: frame.payload)
+                && frame.payload.count == Int(UInt16(payload.count).byteSwapped)
             throw Failure(
                 expected: say("\(wanted) on \(name)", "\(name)收到 \(wanted)"), got: frame.text,
                 difference: frame.opcode == opcode.rawValue
                     ? byteDifference(expected: payload, got: frame.payload) : [],
-                cause: ownWords(frame) ?? cause)
+                cause: isSame
+                    ? "final-bit-wrong"
+                    : isCutByLength
+                        ? "extended-length-little-endian"
+                        : frame.isRefusal ? "good-frame-refused" : ownWords(frame, insteadOf: payload) ?? cause)
         }
         return frame
     }
@@ -188,7 +212,7 @@ final class FramePeer {
         _ code: UInt16?, cause: String? = nil, causeIfLate: String? = nil, causeIfEnded: String? = nil
     ) throws {
         let wanted = code.map { "close \($0)" } ?? say("an empty close frame", "空的关闭帧")
-        let frame = try nextFrame(wanted, cause: causeIfEnded ?? cause, causeIfLate: causeIfLate)
+        let frame = try nextFrame(wanted, cause: cause, causeIfLate: causeIfLate, causeIfEnded: causeIfEnded)
         try checkMask(frame)
         let got = frame.payload.count >= 2 ? UInt16(frame.payload[0]) << 8 | UInt16(frame.payload[1]) : nil
         guard frame.opcode == Opcode.close.rawValue, got == code, frame.payload.count != 1 else {
@@ -254,7 +278,9 @@ extension StreamPeer {
                     got: say("the connection was closed after \(quoted(got))", "收到 \(quoted(got)) 后连接被关闭"))
             case .broken(let code): throw Failure(expected: expected, got: errorText(code))
             case .late:
-                throw Failure(expected: expected, got: got.isEmpty ? say("nothing", "什么也没有") : quoted(got))
+                throw Failure(
+                    expected: expected, got: got.isEmpty ? say("nothing", "什么也没有") : quoted(got),
+                    cause: got.isEmpty ? nil : "head-without-end")
             }
         }
     }
@@ -285,7 +311,8 @@ extension Trial {
             throw Failure(
                 expected: expected
                     + say(" with Sec-WebSocket-Accept: ", "，应有 Sec-WebSocket-Accept: ") + acceptFor(exampleKey),
-                got: quoted(Array(head.utf8), most: 400))
+                got: quoted(Array(head.utf8), most: 400),
+                cause: faultOfAcceptance(Array(head.utf8), key: exampleKey)?.cause)
         }
         return FramePeer(
             stream, as: .client, random: SeededGenerator(seed: random.next()), behind: behind)

@@ -316,6 +316,10 @@ extension Trial {
             }
         }
         if got == .incomplete, received.count > Lesson09.headLimit { cause = "head-limit-ignored" }
+        if got == .error("wrongAcceptKey"), ReceivedHead(received)?.values("sec-websocket-accept") == [acceptValue(key)]
+        {
+            cause = "accept-key-wrong"
+        }
         throw Failure(
             expected: what + say(": ", "：") + expected.text,
             got: got.text + say("; answer ", "；应答 ") + quoted(received, most: received.count > 300 ? 24 : 300),

@@ -42,6 +42,13 @@ struct ReceivedFrame: Equatable {
         return text
     }
 
+    /// It is that frame, but for FIN.
+    func lacksFinalBit(of wanted: ReceivedFrame) -> Bool {
+        var frame = self
+        frame.isFinal = true
+        return !isFinal && frame == wanted
+    }
+
     /// The first frame in `bytes`, and how long it is; nil if it is not all there.
     static func first(in bytes: ArraySlice<UInt8>) -> (frame: ReceivedFrame, length: Int)? {
         let bytes = Array(bytes.prefix(14)) + bytes.dropFirst(14)
@@ -60,6 +67,17 @@ struct ReceivedFrame: Equatable {
             payload: payload, isLongForm: form == 2 && length < 126 || form == 8 && length < 65536)
         return (frame, size + length)
     }
+}
+
+/// Are these bytes a whole frame for who reads its extended length the wrong way round, though not for others?
+func isWholeInLittleEndian(_ bytes: some Collection<UInt8>) -> Bool {
+    let head = Array(bytes.prefix(10))
+    guard head.count >= 4, head[1] & 0x7F >= 126 else { return false }
+    let form = head[1] & 0x7F == 126 ? 2 : 8
+    guard head.count >= 2 + form else { return false }
+    let length = head[2..<2 + form].reversed().reduce(0 as UInt64) { $0 << 8 | UInt64($1) }
+    let size = UInt64(2 + form + (head[1] & 0x80 == 0 ? 0 : 4))
+    return length >= (form == 2 ? 126 : 65_536) && length <= UInt64(bytes.count) - min(size, UInt64(bytes.count))
 }
 
 /// The grader as a WebSocket client.
@@ -158,7 +176,7 @@ final class WebSocketPeer {
                 guard rest.isEmpty else {
                     throw Failure(
                         expected: expected, got: say("only a part of a frame: ", "只有帧的一部分：") + hexText(rest),
-                        cause: rest.count >= 2 && rest[1] & 0x7F >= 126 ? "extended-length-little-endian" : nil)
+                        cause: isWholeInLittleEndian(rest) ? "extended-length-little-endian" : nil)
                 }
                 return .late
             }
@@ -179,7 +197,8 @@ final class WebSocketPeer {
                 expected: sentence, got: frame.words,
                 difference: frame.opcode == opcode && payload.count > 8 && frame.payload != payload
                     ? byteDifference(expected: payload, got: frame.payload) : [],
-                cause: diagnose(frame) ?? mistake(in: frame, instead: wanted))
+                cause: frame.lacksFinalBit(of: wanted)
+                    ? "final-bit-wrong" : diagnose(frame) ?? mistake(in: frame, instead: wanted))
         case .end:
             throw Failure(expected: sentence, got: say("the connection was closed", "连接被关闭"))
         case .broken(let code):
@@ -211,6 +230,7 @@ final class WebSocketPeer {
         if frame.opcode == 8, wanted.opcode != 8 { return "good-frame-refused" }
         // What was asked after the ping is answered before it.
         if wanted.opcode == 10, frame.opcode <= 2 { return "ping-not-answered" }
+        if wanted.opcode == 10, frame.opcode == 10, frame.payload != wanted.payload { return "pong-with-other-payload" }
         return nil
     }
 
@@ -224,7 +244,10 @@ final class WebSocketPeer {
             let code: UInt16? = bytes.count >= 2 ? UInt16(bytes[0]) << 8 | UInt16(bytes[1]) : nil
             guard frame == .whole(closeOpcode, bytes), bytes.count != 1, bytes.count <= 125, codes.contains(code) else {
                 let wanted = ReceivedFrame.whole(closeOpcode, codes.first??.bigEndianPayload ?? [])
-                throw Failure(expected: sentence, got: frame.words, cause: cause ?? mistake(in: frame, instead: wanted))
+                let isRightButFinal = frame.lacksFinalBit(of: .whole(closeOpcode, bytes)) && codes.contains(code)
+                throw Failure(
+                    expected: sentence, got: frame.words,
+                    cause: isRightButFinal ? "final-bit-wrong" : cause ?? mistake(in: frame, instead: wanted))
             }
         case .end:
             throw Failure(
