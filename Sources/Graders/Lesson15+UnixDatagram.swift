@@ -6,7 +6,7 @@ import Sockets
 import Wire
 
 let unixDatagramChecks: [Check] = [
-    Check("datagram-answer", suspects: [.noOwnName]) { trial in
+    Check("datagram-answer", suspects: [.noOwnName, .ownFileLeft]) { trial in
         for (question, answer) in [(10, 20), (0, 1), (5_000, 200_000), (1, 0)] {
             try trial.exchange(question: trial.random.bytes(question), answer: trial.random.bytes(answer))
         }
@@ -27,7 +27,7 @@ let unixDatagramChecks: [Check] = [
             got, equals: answer, say("the answer of the server", "服务器的回答"),
             cause: got == Array("I am the server".utf8) ? "trusts-strangers" : nil)
     },
-    Check("datagram-timeout", suspects: [.waitsForEver]) { trial in
+    Check("datagram-timeout", suspects: [.waitsForEver, .ownFileLeft, .sendsInVain]) { trial in
         let server = try trial.datagramPeer(path: trial.path("server"))
         let call = try trial.ask(Array("hello?".utf8), server, timeout: 300)
         _ = try trial.question(at: server, during: call)
@@ -49,7 +49,7 @@ let unixDatagramChecks: [Check] = [
             }
         }
     },
-    Check("datagram-no-server", suspects: [.breakUnnoticed]) { trial in
+    Check("datagram-no-server", suspects: [.ownFileLeft, .breakUnnoticed]) { trial in
         let nowhere = try trial.begin("datagram-request", arguments(trial, Array("hello?".utf8), "nobody"))
         try expectSocketError([ENOENT], from: nowhere)
         // A file that a server left behind.
@@ -57,7 +57,7 @@ let unixDatagramChecks: [Check] = [
         let left = try trial.begin("datagram-request", arguments(trial, Array("hello?".utf8), "left"))
         try expectSocketError([ECONNREFUSED], from: left)
     },
-    Check("datagram-removed", suspects: [.noOwnName]) { trial in
+    Check("datagram-removed", suspects: [.noOwnName, .waitsForEver]) { trial in
         let process = try trial.exchange(question: Array("first".utf8), answer: Array("warm".utf8)).subject
         let before = process.descriptorCount
         let server = try trial.datagramPeer(path: trial.path("server"))
@@ -78,7 +78,7 @@ let unixDatagramChecks: [Check] = [
                 cause: "never-closed")
         }
     },
-    Check("datagram-own-path") { trial in
+    Check("datagram-own-path", suspects: [.noOwnName]) { trial in
         let server = try trial.datagramPeer(path: trial.path("server"))
         let content = Array("not yours".utf8)
         try Data(content).write(to: URL(fileURLWithPath: trial.path("own")))
@@ -164,6 +164,24 @@ extension Trial {
 extension Cause {
     static let noOwnName = Cause("no-own-name") { evidence in
         evidence.timeline.calls.contains(where: \.isSend) && evidence.timeline.count("bind") == 0 ? "" : nil
+    }
+
+    /// The second call finds the file of the first in its way.
+    static let ownFileLeft = Cause("file-left") { evidence in
+        let binds = evidence.timeline.calls("bind")
+        guard let last = binds.last, last.error == EADDRINUSE, let path = last.given, path.family == AF_UNIX,
+            binds.contains(where: { $0.result == 0 && $0.given == path })
+        else { return nil }
+        return last.callText
+    }
+
+    /// Ready to send, says poll, for the socket has room; the queue of the other one has none.
+    static let sendsInVain = Cause("spinning") { evidence in
+        let last = evidence.timeline.calls.filter { $0.returned != nil }.suffix(1_000)
+        guard last.count == 1_000, last.allSatisfy({ $0.isWait || $0.isSend && $0.error == EAGAIN }),
+            let send = last.last(where: \.isSend), let times = evidence.timeline.fruitless[send.name]
+        else { return nil }
+        return say("\(send.name) came back \(times) times with EAGAIN", "\(send.name) 有 \(times) 次以 EAGAIN 返回")
     }
 
     /// A wait without an end.
