@@ -463,7 +463,7 @@ extension Cause {
             let received = calls[last...].filter { $0.isReceive && $0.descriptor == descriptor && $0.result > 0 }
             let bytes = received.flatMap { $0.data.prefix(Int($0.result)) }.prefix(64)
             let length = bytes.prefix(4).reduce(0) { $0 << 8 | Int($1) }
-            let json = String(decoding: bytes.dropFirst(4), as: UTF8.self)
+            let json = String(decoding: bytes.dropFirst(4).filter { $0 != 0x20 }, as: UTF8.self)
             guard json.hasPrefix(#"{"content":"#) || json.hasPrefix(#"{"type":"chat","#),
                 received.reduce(0, { $0 + Int($1.result) }) >= 4 + length
             else { continue }
