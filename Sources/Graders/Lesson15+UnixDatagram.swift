@@ -180,11 +180,10 @@ extension Cause {
 
     /// Ready to send, says poll, for the socket has room; the queue of the other one has none.
     static let sendsInVain = Cause("spinning") { evidence in
-        let last = evidence.timeline.calls.filter { $0.returned != nil }.suffix(1_000)
-        guard last.count == 1_000, last.allSatisfy({ $0.isWait || $0.isSend && $0.error == EAGAIN }),
-            let send = last.last(where: \.isSend), let times = evidence.timeline.fruitless[send.name]
-        else { return nil }
-        return say("\(send.name) came back \(times) times with EAGAIN", "\(send.name) 有 \(times) 次以 EAGAIN 返回")
+        let sends = evidence.timeline.calls.filter { $0.isSend && $0.error == EAGAIN }
+        guard sends.count > 1_000 else { return nil }
+        let (name, times) = (sends[0].name, evidence.timeline.fruitless[sends[0].name] ?? sends.count)
+        return say("\(name) came back \(times) times with EAGAIN", "\(name) 有 \(times) 次以 EAGAIN 返回")
     }
 
     /// A wait without an end.
