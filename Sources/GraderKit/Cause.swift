@@ -174,8 +174,11 @@ extension Cause {
         return say("asked for \(asked.host), it bound \(given.host)", "要求地址 \(asked.host)，实际绑定了 \(given.host)")
     }
 
+    /// Of a Unix path it says nothing: there it is a file that is in the way.
     public static let portTaken = Cause("address-in-use") { evidence in
-        evidence.timeline.calls("bind").last.flatMap { $0.error == EADDRINUSE ? $0.callText : nil }
+        evidence.timeline.calls("bind").last.flatMap {
+            $0.error == EADDRINUSE && $0.given?.family != AF_UNIX ? $0.callText : nil
+        }
     }
 
     public static let neverBound = Cause("never-bound") { evidence in
@@ -211,11 +214,25 @@ extension Cause {
     /// The rest of a send that took only a part was never sent: nothing was sent after it, or something else was.
     public static let shortSend = Cause("short-send-ignored") { evidence in
         let calls = evidence.timeline.calls
-        for (index, call) in calls.enumerated().reversed()
-        where call.isSend && call.result > 0 && call.result < call.length {
-            let next = calls[(index + 1)...].first { $0.isSend && $0.descriptor == call.descriptor }
-            let rest = call.data.dropFirst(Int(call.result))
-            if let next, zip(next.data, rest).allSatisfy({ $0 == $1 }) { continue }
+        let short = calls.indices.filter {
+            calls[$0].isSend && calls[$0].result > 0 && calls[$0].result < calls[$0].length
+        }
+        /// Nil: nothing was sent after it.
+        func isFollowedByRest(_ index: Int) -> Bool? {
+            let next = calls[(index + 1)...].first { $0.isSend && $0.descriptor == calls[index].descriptor }
+            return next.map { zip($0.data, calls[index].data.dropFirst(Int(calls[index].result))).allSatisfy(==) }
+        }
+        for index in short.reversed() {
+            let call = calls[index]
+            let isFollowed = isFollowedByRest(index)
+            if isFollowed == true { continue }
+            // It has sent such a rest before, and waits now: for room, perhaps.
+            let waits = isFollowed == nil && evidence.timeline.blocked.contains(where: \.isWait)
+            let sendsRests = short.contains {
+                $0 < index && calls[$0].descriptor == call.descriptor && calls[$0].result < calls[$0].data.count
+                    && isFollowedByRest($0) == true
+            }
+            if waits && sendsRests { continue }
             return say(
                 "\(call.name) took \(call.result) of \(call.length) bytes",
                 "\(call.name) 只接受了 \(call.length) 字节中的 \(call.result) 字节")
@@ -264,5 +281,7 @@ extension Timeline {
     var boundInternet: [SocketAddress] { calls("bind").compactMap(\.given).filter { $0.family != AF_UNIX } }
 
     /// Does this descriptor come from `accept`?
-    func accepted(_ descriptor: Int32) -> Bool { calls.contains { $0.isAccept && $0.result == Int64(descriptor) } }
+    public func accepted(_ descriptor: Int32) -> Bool {
+        calls.contains { $0.isAccept && $0.result == Int64(descriptor) }
+    }
 }

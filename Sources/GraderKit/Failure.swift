@@ -31,9 +31,9 @@ public struct Unavailable: Error {
     public init(_ reason: String) { self.reason = reason }
 }
 
-/// The program ended while the check still waited for something.
-struct ProgramEnded: Error {
-    var expected: String
+/// The program ended, or its server's function came back, while the check still waited for something.
+public struct ProgramEnded: Error {
+    public var expected: String
 }
 
 /// The lab itself went wrong: nobody's fault who is graded.

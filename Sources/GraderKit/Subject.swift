@@ -185,7 +185,7 @@ public final class Subject: @unchecked Sendable {
         while true {
             if let found = find() { return found }
             if let place { throw NotStarted(place: place) }
-            if ending != nil || stopped != nil { throw ProgramEnded(expected: "") }
+            if ending != nil || stopped != nil { throw ProgramEnded(expected: say("the program goes on", "程序继续运行")) }
             if latest.hasPassed { latest = deadline.extended(by: starvation.time) }
             let left = Double(latest.milliseconds) / 1000
             if left <= 0 { return nil }

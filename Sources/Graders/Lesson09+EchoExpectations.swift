@@ -58,7 +58,8 @@ extension StreamPeer {
         }
         if let fault = faultOfAcceptance(head, key: sampleKey) {
             throw Failure(
-                expected: expected + say(" with ", "，应有 ") + fault.text, got: quoted(head, most: 400),
+                expected: say("an answer on \(name) with ", "\(name)收到应答，应有 ") + fault.text,
+                got: quoted(head, most: 400),
                 cause: fault.cause)
         }
     }

@@ -102,7 +102,7 @@ final class WebSocketPeer {
         let head = try receiveHead()
         if let fault = faultOfAcceptance(head, key: key) {
             throw Failure(
-                expected: say("\(stream.name): 101 with ", "\(stream.name)：101，应有 ") + fault.text,
+                expected: say("an answer on \(stream.name) with ", "\(stream.name)收到应答，应有 ") + fault.text,
                 got: quoted(head, most: 400), cause: fault.cause)
         }
     }

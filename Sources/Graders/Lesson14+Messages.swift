@@ -124,7 +124,7 @@ private let awkwardTexts = [
 
 extension Cause {
     /// Of an index, a cast or a try! Swift says what is wrong with it; of a stack that is used up it can say nothing.
-    fileprivate static let nestedTooDeep = Cause.crash(meaning: "nested-too-deep") { $0.isEmpty }
+    static let nestedTooDeep = Cause.crash(meaning: "nested-too-deep") { $0.isEmpty }
 }
 
 extension Trial {

@@ -20,6 +20,20 @@ enum Heard: Equatable {
         case .other(let bytes): say("what is no message: ", "不是消息：") + quoted(bytes, most: 80)
         }
     }
+
+    /// An object that is no JSON, in place of a message whose content needs escapes.
+    func isBroken(by wanted: ChatMessage) -> Bool {
+        let content: String
+        switch wanted {
+        case .chat(let text): content = text
+        case .chatMessage(let line): content = line.content
+        default: return false
+        }
+        guard case .other(let bytes) = self, bytes.first == UInt8(ascii: "{"), JSONValue(bytes) == nil else {
+            return false
+        }
+        return content.utf8.contains { $0 < 0x20 || $0 == UInt8(ascii: "\"") || $0 == UInt8(ascii: "\\") }
+    }
 }
 
 extension ChatMessage {
@@ -125,6 +139,8 @@ func readMessage(_ bytes: [UInt8]) -> ChatMessage? {
 
 final class ChatPeer {
     let stream: StreamPeer
+    /// It has logged in by this name.
+    fileprivate(set) var username: String?
     private let trial: Trial
     private var buffer: [UInt8] = []
     private var start = 0
@@ -211,9 +227,11 @@ final class ChatPeer {
         }
     }
 
-    private func mistake(_ heard: Heard, instead wanted: ChatMessage) -> String? {
-        guard case .message(let got) = heard else { return nil }
+    func mistake(_ heard: Heard, instead wanted: ChatMessage) -> String? {
+        guard case .message(let got) = heard else { return heard.isBroken(by: wanted) ? "text-not-escaped" : nil }
         switch (wanted, got) {
+        // The right one by another number is neither.
+        case (.chatMessage(let wanted), .chatMessage(let got)) where got.content == wanted.content: return nil
         case (.chatMessage(let wanted), .chatMessage(let got)) where got.id < wanted.id: return "chat-message-doubled"
         case (.chatMessage(let wanted), .chatMessage(let got)) where got.id > wanted.id: return "chat-message-lost"
         case (.error(.unknownType), .error(.badMessage)): return "unknown-type-taken-for-bad"
@@ -276,17 +294,71 @@ final class ChatPeer {
         throw Failure(expected: expected, got: say("it is still open", "它仍然开着"), cause: cause)
     }
 
-    /// Nothing has come that was not looked at: the answer to a login of a member comes next.
-    func expectNothingBefore(cause: String? = nil) throws {
+    /// Nothing has come that was not looked at: the answer to this question comes next.
+    ///
+    /// - Parameter cause: of what came instead.
+    func expectNothingBefore(cause: (Heard) -> String? = { _ in nil }) throws {
         try send(json: #"{"type":"are you there?"}"#)
         let expected = say(
             "nothing more for \(name) but error unknown_type, the answer to its \"are you there?\"",
             "除了 error unknown_type（对 \"are you there?\" 的回答），\(name)再也没有别的消息")
         let heard = try nextMessage(expected)
         guard heard == .message(.error(.unknownType)) else {
-            throw Failure(expected: expected, got: heard.text, cause: cause)
+            throw Failure(
+                expected: expected, got: heard.text,
+                cause: heard == .message(.error(.badMessage)) ? "unknown-type-taken-for-bad" : cause(heard))
         }
     }
+
+    /// What was said before it logged in: it belongs to the answer.
+    func expectHistory(_ messages: ChatMessage...) throws {
+        for message in messages {
+            do { try expect(message) } catch var failure as Failure {
+                // The server has answered the login, and the connection is open.
+                let isMissing = failure.got == say("nothing", "什么也没有") && stream.isSilent
+                failure.cause = failure.cause ?? (isMissing ? "history-not-sent" : nil)
+                throw failure
+            }
+        }
+    }
+
+    /// What it has said itself.
+    ///
+    /// - Parameter witness: a member. Where that one has heard it, the one who spoke was left out.
+    func expectOwn(_ messages: ChatMessage..., heardBy witness: ChatPeer) throws {
+        for message in messages {
+            do { try expect(message) } catch var failure as Failure {
+                if failure.cause == nil, (try? witness.hasHeard(message)) == true { failure.cause = "sender-not-told" }
+                throw failure
+            }
+        }
+    }
+
+    /// Whether this has come before the answer to a question, by a server that still answers.
+    private func hasHeard(_ message: ChatMessage) throws -> Bool {
+        try send(json: #"{"type":"are you there?"}"#)
+        var isHere = false
+        while case .frame(let frame) = try next(message.words) {
+            switch readMessage(frame) {
+            case .error?: return isHere
+            case let other: isHere = isHere || other?.timeless == message.timeless
+            }
+        }
+        return false
+    }
+}
+
+extension StreamPeer {
+    /// It is open, and nothing waits to be received.
+    var isSilent: Bool {
+        var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        return poll(&waiting, 1, 0) == 0
+    }
+}
+
+/// A name that was free again was refused: of a login by a name that somebody had who is gone.
+func nameKept(_ heard: Heard) -> String? {
+    heard == .message(.loginResponse(refusal: .nameTaken)) ? "name-kept" : nil
 }
 
 extension Trial {
@@ -296,10 +368,15 @@ extension Trial {
     }
 
     /// A member; what it gets after its `login_response` has not been looked at.
-    func member(_ name: String, _ server: Server, smallBuffers: Bool = false) throws -> ChatPeer {
+    ///
+    /// - Parameter cause: of another answer to its login.
+    func member(
+        _ name: String, _ server: Server, smallBuffers: Bool = false, cause: (Heard) -> String? = { _ in nil }
+    ) throws -> ChatPeer {
         let peer = try visitor(server, smallBuffers: smallBuffers)
         try peer.send(.login(username: name))
-        try peer.expect(.loginResponse(refusal: nil))
+        try peer.expect(.loginResponse(refusal: nil), cause: cause)
+        peer.username = name
         return peer
     }
 

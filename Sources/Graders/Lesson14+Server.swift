@@ -66,11 +66,18 @@ private let talkChecks: [Check] = [
         try hasty.send(
             .login(username: "ann"), .chat(content: "one"), .chat(content: "two"), .logout, .chat(content: "three"),
             .login(username: "bob"))
-        try hasty.expect(.loginResponse(refusal: nil), said(1, "ann", "one"), said(2, "ann", "two"), .logoutResponse)
+        try hasty.expect(.loginResponse(refusal: nil))
+        try hasty.expectOwn(said(1, "ann", "one"), said(2, "ann", "two"), heardBy: witness)
+        try hasty.expect(.logoutResponse)
         try hasty.expectOver(cause: "reads-behind-logout")
         try witness.expect(
             .userJoined(username: "ann"), said(1, "ann", "one"), said(2, "ann", "two"), .userLeft(username: "ann"))
-        try witness.expectNothingBefore(cause: "reads-behind-logout")
+        try witness.expectNothingBefore { heard in
+            switch heard {
+            case .message(.chatMessage), .message(.userJoined): "reads-behind-logout"
+            default: nil
+            }
+        }
     },
     Check("server-end-of-stream", suspects: [.resetAtClose] + Cause.chatRoom) { trial in
         let server = try trial.serve(chatServer14)
@@ -78,8 +85,8 @@ private let talkChecks: [Check] = [
         let brief = try trial.visitor(server)
         try brief.send(.login(username: "ann"), .chat(content: "one"), .chat(content: "two"))
         brief.stream.halfClose()
-        try brief.expect(
-            .loginResponse(refusal: nil), said(1, "ann", "one"), said(2, "ann", "two"))
+        try brief.expect(.loginResponse(refusal: nil))
+        try brief.expectOwn(said(1, "ann", "one"), said(2, "ann", "two"), heardBy: witness)
         try brief.expectEnd(reset: nil)
         try witness.expect(
             .userJoined(username: "ann"), said(1, "ann", "one"), said(2, "ann", "two"), .userLeft(username: "ann"))
@@ -97,10 +104,29 @@ private let talkChecks: [Check] = [
             .error(.notLoggedIn), .error(.notLoggedIn), .loginResponse(refusal: .nameTaken),
             .loginResponse(refusal: .badName), .loginResponse(refusal: .badName), .error(.unknownType),
             .loginResponse(refusal: nil), .error(.alreadyLoggedIn), .error(.alreadyLoggedIn), .error(.badContent),
-            .error(.badContent), .error(.unknownType), said(1, "bob", "hi"))
+            .error(.badContent), .error(.unknownType)
+        ) { heard in
+            switch heard {
+            case .message(.userJoined(username: "ann")): return "client-believed"
+            case .message(.chatMessage(let line)) where line.content == "I am ann": return "client-believed"
+            default: return nil
+            }
+        }
+        do { try bob.expectOwn(said(1, "bob", "hi"), heardBy: ann) } catch var failure as Failure {
+            // Two contents were refused.
+            let numbered = [2, 3].map { said($0, "bob", "hi").words }
+            if numbered.contains(failure.got) { failure.cause = "refused-content-numbered" }
+            throw failure
+        }
         // Errors are between the server and the one who made them.
-        try ann.expect(.userJoined(username: "bob"), said(1, "bob", "hi"))
-        try ann.expectNothingBefore(cause: "errors-told-to-all")
+        func toldToAll(_ heard: Heard) -> String? {
+            switch heard {
+            case .message(.error), .message(.loginResponse): "errors-told-to-all"
+            default: nil
+            }
+        }
+        try ann.expect(.userJoined(username: "bob"), said(1, "bob", "hi"), cause: toldToAll)
+        try ann.expectNothingBefore(cause: toldToAll)
     },
     Check("server-order", suspects: Cause.chatRoom) { trial in
         let server = try trial.serve(chatServer14)
@@ -111,7 +137,9 @@ private let talkChecks: [Check] = [
             for (index, speaker) in speakers.enumerated() { try speaker.chat("\(index) \(number)") }
         }
         var order: [String] = []
-        for member in speakers + listeners { try member.expectSameOrder(&order, speakers: 4, rounds: rounds) }
+        for (index, member) in (speakers + listeners).enumerated() {
+            try member.expectSameOrder(&order, speakers: 4, rounds: rounds, isSpeaker: index < speakers.count)
+        }
     },
     Check("server-history", suspects: Cause.chatRoom) { trial in
         let server = try trial.serve(chatServer14)
@@ -140,7 +168,9 @@ private let talkChecks: [Check] = [
                 guard case .message(.chatMessage(let line)) = heard, line.content == "\(line.id)",
                     last.map({ $0 + 1 == line.id }) ?? (11...111).contains(line.id)
                 else {
-                    throw Failure(expected: expected, got: heard.text, cause: joiner.gap(heard, behind: last))
+                    throw Failure(
+                        expected: expected, got: heard.text,
+                        cause: count == 0 ? joiner.withoutHistory(heard) : joiner.gap(heard, behind: last))
                 }
                 last = line.id
                 count += 1
@@ -173,9 +203,7 @@ private let talkChecks: [Check] = [
         for name in ["bob", "eve", "dan"] {
             let again = try trial.visitor(server)
             try again.send(.login(username: name))
-            try again.expect(.loginResponse(refusal: nil)) { heard in
-                heard == .message(.loginResponse(refusal: .nameTaken)) ? "name-kept" : nil
-            }
+            try again.expect(.loginResponse(refusal: nil), cause: nameKept)
             try members[0].expect(.userJoined(username: name))
         }
     },
@@ -184,7 +212,7 @@ private let talkChecks: [Check] = [
         let server = try trial.serve(chatServer14, descriptorLimit: 32)
         let ann = try trial.member("ann", server)
         for number in 1...100 {
-            let guest = try trial.member("guest", server)
+            let guest = try trial.member("guest", server, cause: number > 1 ? nameKept : { _ in nil })
             try ann.expect(.userJoined(username: "guest"))
             try guest.chat("\(number)")
             try ann.expect(said(number, "guest", "\(number)"))
@@ -302,7 +330,12 @@ extension Trial {
                 say("chat_message 1 of bob on \(peer.name)", "\(peer.name)收到 bob 的 chat_message 1"))
             guard case .message(.chatMessage(let line)) = heard, heard == .message(.chatMessage(line)),
                 said(1, "bob", text) == ChatMessage.chatMessage(line).timeless
-            else { throw Failure(expected: said(1, "bob", text).words, got: heard.text) }
+            else {
+                let wanted = said(1, "bob", text)
+                throw Failure(
+                    expected: wanted.words, got: heard.text,
+                    cause: heard.isBroken(by: wanted) ? "text-not-escaped" : nil)
+            }
             // The same clock on both sides; two seconds are for one that is being set.
             let range = (before - 2)...(Date().timeIntervalSince1970 + 2)
             guard range.contains(line.timestamp) else {
@@ -319,7 +352,12 @@ extension Trial {
         try bob.expect(.logoutResponse)
         try bob.expectEnd(reset: nil)
         try ann.expect(.userLeft(username: "bob"))
-        try ann.expectNothingBefore(cause: "chat-message-doubled")
+        try ann.expectNothingBefore { heard in
+            switch heard {
+            case .message(.chatMessage), .message(.userLeft): "chat-message-doubled"
+            default: nil
+            }
+        }
     }
 }
 
@@ -335,7 +373,9 @@ extension ChatPeer {
     }
 
     /// `speakers` × `rounds` messages `"speaker number"`, ids from 1 on; in the same order as all who came before.
-    func expectSameOrder(_ order: inout [String], speakers: Int, rounds: Int) throws {
+    ///
+    /// - Parameter isSpeaker: it is one of those who speak.
+    func expectSameOrder(_ order: inout [String], speakers: Int, rounds: Int, isSpeaker: Bool) throws {
         var heardOf = [Int](repeating: 0, count: speakers)
         var own: [String] = []
         while own.count < speakers * rounds {
@@ -344,7 +384,14 @@ extension ChatPeer {
             if case .message(.userJoined) = heard { continue }
             guard case .message(.chatMessage(let line)) = heard, line.id == own.count + 1 else {
                 var cause = gap(heard, behind: own.count)
-                if cause == "chat-message-lost", try hearsLater(own.count + 1) { cause = "orders-differ" }
+                if cause == "chat-message-lost" {
+                    let lines = [heard] + (try laterMessages())
+                    if lines.contains(where: { $0.line?.id == own.count + 1 }) {
+                        cause = "orders-differ"
+                    } else if isSpeaker, !lines.contains(where: { $0.line?.username == username }) {
+                        cause = "sender-not-told"
+                    }
+                }
                 throw Failure(expected: expected, got: heard.text, cause: cause)
             }
             let parts = line.content.split(separator: " ").compactMap { Int($0) }
@@ -368,13 +415,21 @@ extension ChatPeer {
         }
     }
 
-    /// Whether a message that is missing comes behind others: then it is not lost, but was overtaken.
-    private func hearsLater(_ id: Int) throws -> Bool {
-        let expected = say("chat_message \(id) on \(name)", "\(name)收到 chat_message \(id)")
-        while case .frame(let frame) = try next(expected, until: Deadline(in: 1)) {
-            if case .message(.chatMessage(let line)) = Heard(frame), line.id == id { return true }
+    /// All that comes behind: what is among it was overtaken, not lost.
+    private func laterMessages() throws -> [Heard] {
+        var messages: [Heard] = []
+        let expected = say("more on \(name)", "\(name)收到后面的消息")
+        while case .frame(let frame) = try next(expected, until: Deadline(in: 1)) { messages.append(Heard(frame)) }
+        return messages
+    }
+
+    /// The room's life, in place of the history that belongs behind the answer to a login.
+    fileprivate func withoutHistory(_ heard: Heard) -> String? {
+        switch heard {
+        case .message(.userJoined): "history-not-sent"
+        case .message(.chatMessage(let line)): line.id > 111 ? "history-not-sent" : "history-wrong-end"
+        default: nil
         }
-        return false
     }
 
     /// A message that was left out, or came again.
@@ -384,7 +439,38 @@ extension ChatPeer {
     }
 }
 
+extension Heard {
+    fileprivate var line: ChatLine? {
+        if case .message(.chatMessage(let line)) = self { return line }
+        return nil
+    }
+}
+
 extension Cause {
     /// A member that is dropped is closed before its end is seen, and rightly: `closedTooEarly` is no mistake here.
-    static let chatRoom: [Cause] = [.broadcastUnderLock, .slowMemberBlocksAll, .readsPastTheEnd, .waitsForMore]
+    static let chatRoom: [Cause] = [
+        .broadcastUnderLock, .slowMemberBlocksAll, .readsPastTheEnd, .waitsForMore, .senderNotTold,
+    ]
+
+    /// A whole chat of a client that was answered before is here, and nothing was sent to that client any more.
+    private static let senderNotTold = Cause("sender-not-told") { evidence in
+        guard evidence.ending == nil, evidence.returned == nil else { return nil }
+        let calls = evidence.timeline.calls
+        for descriptor in Set(calls.filter { $0.isAccept && $0.result >= 0 }.map { Int32($0.result) }) {
+            guard let last = calls.lastIndex(where: { $0.isSend && $0.descriptor == descriptor }),
+                calls[last].result > 0
+            else { continue }
+            let received = calls[last...].filter { $0.isReceive && $0.descriptor == descriptor && $0.result > 0 }
+            let bytes = received.flatMap { $0.data.prefix(Int($0.result)) }.prefix(64)
+            let length = bytes.prefix(4).reduce(0) { $0 << 8 | Int($1) }
+            let json = String(decoding: bytes.dropFirst(4).filter { $0 != 0x20 }, as: UTF8.self)
+            guard json.hasPrefix(#"{"content":"#) || json.hasPrefix(#"{"type":"chat","#),
+                received.reduce(0, { $0 + Int($1.result) }) >= 4 + length
+            else { continue }
+            return say(
+                "the chat that came on descriptor \(descriptor) was not sent to it",
+                "描述符 \(descriptor) 上来的聊天消息没有发回给它")
+        }
+        return nil
+    }
 }

@@ -194,11 +194,19 @@ let passDescriptorChecks: [Check] = [
                 expected: say("what Python sent can be written to", "Python 发来的描述符可以写"), got: say("it cannot", "不能写"))
         }
         let answer = try UnixPair()
-        _ = try trial.begin("send-descriptor", [.passed(answer.theirs), .passed(connection)]).value()
-        let said = try readSome(answer.ours, 200) ?? []
-        try trial.expect(
-            String(decoding: said, as: UTF8.self), equals: "python read SocketLab, 1 byte, 1 descriptor",
-            say("Python says through the descriptor", "Python 通过描述符说"))
+        let call = try trial.begin("send-descriptor", [.passed(answer.theirs), .passed(connection)])
+        _ = try call.value()
+        let right = "python read SocketLab, 1 byte, 1 descriptor"
+        let what = say("Python says through the descriptor", "Python 通过描述符说")
+        guard let said = try readSome(answer.ours, 200), !said.isEmpty else {
+            let sends = call.subject.timeline.calls.filter { $0.isSend }
+            throw Failure(
+                expected: "\(what): \(right)", got: say("nothing: it has received no descriptor", "什么也没说：它没有收到描述符"),
+                cause: sends.last?.name != "sendmsg" ? "number-sent" : sends.last?.length == 0 ? "no-byte-beside" : nil)
+        }
+        let text = String(decoding: said, as: UTF8.self)
+        let isSeveral = text.hasPrefix("python read SocketLab, 1 byte, ")
+        try trial.expect(text, equals: right, what, cause: isSeveral ? "control-length-padded" : nil)
     },
 ]
 

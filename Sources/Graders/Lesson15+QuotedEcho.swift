@@ -21,7 +21,8 @@ let quotedEchoChecks: [Check] = [
             inner.options = options == 0 ? [] : ipOptions(options)
             for count in 0..<(20 + options + 8) {
                 let packet = IPv4Datagram(ICMPMessage.error(11, quoting: Array(inner.bytes.prefix(count))).bytes).bytes
-                try trial.expectQuoteError("truncated", packet)
+                // Without options it was right.
+                try trial.expectQuoteError("truncated", packet, options == 0 ? nil : "header-of-20-bytes")
             }
         }
         let whole = IPv4Datagram(ICMPMessage.error(11, quoting: IPv4Datagram(request).bytes).bytes).bytes

@@ -6,7 +6,7 @@ import Sockets
 import Wire
 
 let tracerouteChecks: [Check] = [
-    Check("trace-hops", suspects: [.noPacketSent]) { trial in
+    Check("trace-hops", suspects: [.noPacketSent, .answerPassedOver]) { trial in
         let play = try TracePlay(trial)
         let routers = ["10.1.0.1", "10.2.0.1", "10.3.0.1"]
         for (index, router) in routers.enumerated() { try play.exceed(try play.probe(index + 1), by: router) }
@@ -44,7 +44,8 @@ let tracerouteChecks: [Check] = [
                 got: say("it did not wait after probe 3 and 4", "第 3、4 个探测包之后都没有等"), cause: "one-deadline-for-all")
         }
     },
-    Check("trace-others", suspects: [.crash(meaning: "packet-not-measured"), .noPacketSent]) { trial in
+    Check("trace-others", suspects: [.crash(meaning: "packet-not-measured"), .noPacketSent, .answerPassedOver]) {
+        trial in
         let play = try TracePlay(trial)
         let probe = try play.probe(1)
         var other = probe
@@ -74,7 +75,7 @@ let tracerouteChecks: [Check] = [
         try play.reply(try play.probe(2), by: "192.0.2.99")
         try play.expect(["10.1.0.1", "192.0.2.99"], cause: "any-answer-taken")
     },
-    Check("trace-ends", suspects: [.waitsForEver, .goesOnPastTheEnd]) { trial in
+    Check("trace-ends", suspects: [.waitsForEver, .answerPassedOver, .goesOnPastTheEnd]) { trial in
         let most = try TracePlay(trial, mostHops: 2)
         try most.exceed(try most.probe(1), by: "10.1.0.1")
         try most.exceed(try most.probe(2), by: "10.2.0.1")
@@ -86,7 +87,7 @@ let tracerouteChecks: [Check] = [
         try unreachable.send(.error(3, code: 1, quoting: IPv4Datagram(last.message).bytes), from: "10.2.0.1", to: last)
         try unreachable.expect(["10.1.0.1", "10.2.0.1"], cause: "goes-on-past-the-end")
     },
-    Check("trace-loopback", suspects: [.waitsForEver]) { trial in
+    Check("trace-loopback", suspects: [.waitsForEver, .requestWrong]) { trial in
         let call = try trial.begin("traceroute-host", [.string("127.0.0.1"), .int(5), .int(10_000)])
         let value = try trial.permitted(call, { canOpen(SOCK_RAW) })
         try trial.expect(
@@ -174,6 +175,16 @@ private func readHops(_ value: Value) throws -> [String?] {
 private func hopsText(_ hops: [String?]) -> String { "[" + hops.map { $0 ?? "nil" }.joined(separator: ", ") + "]" }
 
 extension Cause {
+    /// What came last was the answer to its only probe, and it goes on waiting.
+    fileprivate static let answerPassedOver = Cause("reply-not-recognised") { evidence in
+        let timeline = evidence.timeline
+        guard timeline.calls.filter(\.isSend).count == 1,
+            timeline.blocked.contains(where: { $0.isWait || $0.isReceive }),
+            let last = timeline.calls.last(where: { $0.isReceive && $0.returned != nil }), last.result >= 28 + 28
+        else { return nil }
+        return "\(last.callText) = \(last.result)"
+    }
+
     /// It has heard that the way ends, and sent one more probe.
     fileprivate static let goesOnPastTheEnd = Cause("goes-on-past-the-end") { evidence in
         let calls = evidence.timeline.calls

@@ -55,15 +55,21 @@ let unixEchoChecks: [Check] = [
     Check("unix-taken") { trial in
         let path = trial.path("echo.sock")
         let first = try trial.serve(entry, path: path)
+        let file = fileNumber(path)
         try expectInUse(try trial.serveInVain(entry, path: path), say("a server listens there", "那里已有服务器在监听"))
         // Found by the file: the first one must still be the one that answers.
         do { try echo(Array("still here".utf8), first) } catch var failure as Failure {
-            failure.cause = "removed-without-asking"
+            if fileNumber(path) != file {
+                failure.cause = "removed-without-asking"
+            } else if let end = first.subject.timeline.endLeftOpen {
+                // The calls that the suspects look at are the second one's.
+                (failure.cause, failure.detail) = ("connection-left-open", end)
+            }
             throw failure
         }
         try trial.expectBusyServerKept()
     },
-    Check("unix-leftover", suspects: [.leftoverKept]) { trial in
+    Check("unix-leftover", suspects: [.leftoverKept, .leftOpen]) { trial in
         let path = trial.path("echo.sock")
         let first = try trial.serve(entry, path: path)
         try echo(Array("first".utf8), first)
@@ -92,7 +98,11 @@ let unixEchoChecks: [Check] = [
         // It waits for this client's next word.
         server.subject.signal(SIGTERM)
         try server.expectReturn()
-        try client.expectEnd()
+        do { try client.expectEnd() } catch let ended as ProgramEnded {
+            throw Failure(
+                expected: ended.expected, got: say("your server function returned", "服务器函数返回了"),
+                cause: "left-open-at-the-end")
+        }
         var status = stat()
         guard lstat(path, &status) != 0 else {
             throw Failure(
@@ -107,7 +117,7 @@ let unixEchoChecks: [Check] = [
         try other.expectReturn()
         deaf.close()
     },
-    Check("unix-vanish", suspects: [.clientEndedServer]) { trial in
+    Check("unix-vanish", suspects: [.clientEndedServer, .leftOpen]) { trial in
         let server = try trial.serve(entry, path: trial.path("echo.sock"))
         try server.connect().close()
         // The server is stopped, so the client is surely gone by the time that it answers.
@@ -123,12 +133,12 @@ let unixEchoChecks: [Check] = [
         deaf.close()
         try echo(Array("last".utf8), server)
     },
-    Check("unix-short", suspects: [.oneReceiveIsOneMessage] + Cause.unixServer) { trial in
+    Check("unix-short", suspects: [.oneReceiveIsOneMessage] + Cause.unixServer + [.decodedAsText]) { trial in
         let plan = FaultPlan.most(3, each: .receive) + .most(2, each: .send)
         let server = try trial.serve(entry, path: trial.path("echo.sock"), plan: plan)
         for _ in 0..<3 { try echo(trial.random.bytes(500), server) }
     },
-    Check("unix-eintr", suspects: [.interruptedCall]) { trial in
+    Check("unix-eintr", suspects: [.interruptedCall, .leftOpen]) { trial in
         let thrice = [FaultPlan.Calls.accept, .receive, .send, .waitReady]
             .map { FaultPlan.fail($0, 1, through: 3, with: EINTR) }
         let server = try trial.serve(entry, path: trial.path("echo.sock"), plan: thrice.reduce(.none, +))
@@ -198,6 +208,12 @@ private func fileMode(_ path: String) throws -> mode_t {
         throw Failure(expected: say("there is a file at \(path)", "\(path) 上有一个文件"), got: errorText(errno))
     }
     return status.st_mode
+}
+
+/// Which file it is, for a file that was removed and made anew; nil: there is none.
+private func fileNumber(_ path: String) -> UInt64? {
+    var status = stat()
+    return lstat(path, &status) == 0 ? UInt64(status.st_ino) : nil
 }
 
 /// What fits into sun_path with its final zero: 107 on Linux.

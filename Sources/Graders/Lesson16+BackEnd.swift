@@ -8,10 +8,12 @@ private let entry = "back-end"
 
 let backEndChecks: [Check] =
     backEndAnswerChecks + backEndStopChecks + backEndBehindNginxChecks
-    + concurrentServerChecks(entry, prefix: entry, exchange: healthExchange, clients: 50, suspects: backEndSuspects)
-    + streamServerChecks(entry, prefix: entry, exchange: healthExchange, suspects: backEndSuspects)
+    + concurrentServerChecks(entry, prefix: entry, exchange: healthExchange, clients: 50, suspects: sharedSuspects)
+    + streamServerChecks(entry, prefix: entry, exchange: healthExchange, suspects: sharedSuspects)
 
 let backEndSuspects: [Cause] = [.signalNotCaught]
+/// Where nobody asks for the end, and nothing is stopped.
+private let sharedSuspects = backEndSuspects + [.closedBehindAnAnswer]
 
 private let health = "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -45,7 +47,7 @@ private let backEndAnswerChecks: [Check] = [
             if let body { try answer.expectBody(Array(body.utf8), "GET \(target)") }
         }
     },
-    Check("back-end-upper", suspects: backEndSuspects) { trial in
+    Check("back-end-upper", suspects: sharedSuspects) { trial in
         let server = try trial.serve(entry)
         let client = try server.connect()
         for count in [0, 1, 100_000, 1 << 20] {
@@ -60,7 +62,10 @@ private let backEndAnswerChecks: [Check] = [
             "POST /upper HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\n\u{e9}\r\n0\r\n\r\n")
         let answer = try client.answer(to: "POST /upper")
         do { try answer.expectBody(Array("ABC\u{e9}".utf8), "POST /upper") } catch var failure as Failure {
-            if answer.body.starts(with: "ABC".utf8) { failure.cause = "decoded-as-text" }
+            if answer.body.starts(with: "ABC".utf8) {
+                // These two bytes are UTF-8: as text they are a letter, which has an upper case.
+                failure.cause = answer.body.count == 5 ? "changed-other-bytes" : "decoded-as-text"
+            }
             throw failure
         }
     },
@@ -127,7 +132,7 @@ private let backEndStopChecks: [Check] = [
         try trial.expectReturn(server, cause: "stop-not-noticed")
         try trial.expectRefused(server)
     },
-    stopCheck("back-end-stop-waiting") { trial, stop in
+    stopCheck("back-end-stop-waiting", returned: "left-open-at-the-end") { trial, stop in
         // One connection that waits for its next request, and one in the middle of a request.
         let server = try trial.serve(entry)
         let waiting = try server.connect()
@@ -135,22 +140,19 @@ private let backEndStopChecks: [Check] = [
         let begun = try server.begin("POST /upper", post(6) + Array("abc".utf8))
         let began = now()
         stop(server)
-        do {
-            try waiting.expectEnd()
-            // And not only when the time is over for all.
-            let took = (now() - began) / 1_000_000
-            guard took < 2000 else {
-                throw Failure(
-                    expected: say("a connection without a request is closed within 2 s", "没有请求的连接在 2 秒内关闭"),
-                    got: say("it was closed after \(took) ms", "\(took) ms 后才关闭"))
-            }
-            try begun.send("def")
-            let answer = try begun.answer(to: "POST /upper")
-            try answer.expectBody(Array("ABCDEF".utf8), "POST /upper")
-        } catch var failure as Failure {
-            failure.cause = "idle-connection-kept"
+        do { try waiting.expectEnd() } catch var failure as Failure {
+            if waiting.isSilent { failure.cause = "idle-connection-kept" }
             throw failure
         }
+        // And not only when the time is over for all.
+        let took = (now() - began) / 1_000_000
+        guard took < 2000 else {
+            throw Failure(
+                expected: say("a connection without a request is closed within 2 s", "没有请求的连接在 2 秒内关闭"),
+                got: say("it was closed after \(took) ms", "\(took) ms 后才关闭"), cause: "idle-connection-kept")
+        }
+        let answer = try begun.answer(to: "POST /upper", behind: "def")
+        try answer.expectBody(Array("ABCDEF".utf8), "POST /upper")
         try trial.expectReturn(server, cause: "waits-for-who-is-gone")
     },
     stopCheck("back-end-stop-refuses") { trial, stop in
@@ -202,7 +204,7 @@ private let backEndStopChecks: [Check] = [
         }
         try trial.expectReturn(server, cause: "waits-for-who-is-gone")
     },
-    stopCheck("back-end-stop-answer") { trial, stop in
+    stopCheck("back-end-stop-answer", returned: "answer-cut-off") { trial, stop in
         // In the middle of an answer: a client that reads slowly, and gets all of it.
         let server = try trial.serve(entry)
         let client = try server.connect(smallBuffers: true)
@@ -232,8 +234,11 @@ private let backEndStopChecks: [Check] = [
         let client = try server.begin("GET /health", Array(health.utf8.dropLast(2)))
         stop(server)
         try trial.expectListenerClosed(server)
-        try client.send("\r\n")
-        try client.expectAnswer(to: "GET /health", 503, nil, cause: "healthy-while-stopping")
+        let answer = try client.answer(to: "GET /health", behind: "\r\n")
+        do { try answer.expect(503, "GET /health") } catch var failure as Failure {
+            if answer.status == 200 { failure.cause = "healthy-while-stopping" }
+            throw failure
+        }
         try trial.expectReturn(server, cause: "waits-for-who-is-gone")
     },
     Check("back-end-stop-deadline", suspects: backEndSuspects) { trial in
@@ -264,21 +269,17 @@ private let backEndStopChecks: [Check] = [
         try trial.expectListenerClosed(server)
         // Whoever stops services is impatient.
         for _ in 0..<5 { server.subject.signal(SIGTERM) }
-        do {
-            try client.send("def")
-            let answer = try client.answer(to: "POST /upper")
-            try answer.expectBody(Array("ABCDEF".utf8), "POST /upper")
-        } catch var failure as Failure {
-            failure.cause = "begun-request-lost"
-            throw failure
-        }
+        let answer = try client.answer(to: "POST /upper", behind: "def")
+        try answer.expectBody(Array("ABCDEF".utf8), "POST /upper")
         try trial.expectReturn(server, cause: "waits-for-who-is-gone")
     },
 ]
 
 /// A check in which something was begun before the stop.
+///
+/// - Parameter returned: what it means that the function came back before that was finished.
 func stopCheck(
-    _ id: String, suspects: [Cause] = backEndSuspects,
+    _ id: String, suspects: [Cause] = backEndSuspects, returned: String = "begun-request-lost",
     _ body: @escaping @Sendable (_ trial: Trial, _ stop: (Server) -> Void) throws -> Void
 ) -> Check {
     Check(id, suspects: suspects) { trial in
@@ -287,10 +288,20 @@ func stopCheck(
         let patience = UInt64(Lesson16.stopPatience) * 1_000_000
         for attempt in 1...2 {
             var stopped = UInt64.max
+            var stoppedServer: Server?
             do {
-                return try body(trial) { server in
-                    stopped = now()
-                    server.subject.signal(SIGTERM)
+                do {
+                    return try body(trial) { server in
+                        stopped = now()
+                        stoppedServer = server
+                        server.subject.signal(SIGTERM)
+                    }
+                } catch let ended as ProgramEnded {
+                    // A crash, or what it threw, is explained by others.
+                    guard let stoppedServer, (try? stoppedServer.expectReturn(within: 0)) != nil else { throw ended }
+                    throw Failure(
+                        expected: ended.expected, got: say("your server function returned", "服务器函数返回了"),
+                        cause: returned)
                 }
             } catch let failure as Failure {
                 guard attempt == 1, now() > stopped, now() - stopped > patience / 2 else { throw failure }
@@ -330,6 +341,17 @@ extension StreamPeer {
         Sockets.send(descriptor, [0], 1, MSG_NOSIGNAL) == -1 && [EPIPE, ECONNRESET].contains(errno)
     }
 
+    /// The answer to a request that was begun before the stop, and whose rest goes out now.
+    fileprivate func answer(to request: String, behind rest: String) throws -> HTTPAnswer {
+        do {
+            try send(rest)
+            return try answer(to: request)
+        } catch var failure as Failure {
+            failure.cause = failure.cause ?? "begun-request-lost"
+            throw failure
+        }
+    }
+
     /// - Parameter body: nil: any.
     func expectAnswer(to request: String, _ status: Int, _ body: String?, cause: String? = nil) throws {
         do {
@@ -346,7 +368,7 @@ extension StreamPeer {
 extension Trial {
     func expectReturn(_ server: Server, within seconds: Double = Deadline.patience, cause: String) throws {
         do { try server.expectReturn(within: seconds) } catch var failure as Failure {
-            failure.cause = cause
+            failure.cause = server.subject.timeline.isStillAccepting ? "stop-not-noticed" : cause
             throw failure
         }
     }
@@ -389,5 +411,35 @@ extension Trial {
             expected: say("Connection: close in the answer to \(request)", "对 \(request) 的回答带有 Connection: close"),
             got: answer["Connection"].map { "Connection: \($0)" } ?? say("no such field", "没有这个字段"),
             cause: "close-not-announced")
+    }
+}
+
+extension Timeline {
+    /// The thread that accepts waits without an end, and the listener is open: as if nothing had been stopped.
+    fileprivate var isStillAccepting: Bool {
+        guard let listener = calls.last(where: { $0.name == "listen" && $0.result == 0 }),
+            close(of: listener.descriptor, after: listener.entered) == nil,
+            let accepting = calls.last(where: \.isAccept)
+        else { return false }
+        return blocked.contains {
+            $0.thread == accepting.thread && $0.process == accepting.process
+                && ($0.isAccept || $0.isWait && $0.arguments.1 < 0)
+        }
+    }
+}
+
+extension Cause {
+    /// Closed right behind a whole answer, before the client had ended its side.
+    fileprivate static let closedBehindAnAnswer = Cause("keep-alive-ignored-at-back-end") { evidence in
+        let calls = evidence.timeline.calls
+        for (index, close) in calls.enumerated()
+        where ["close", "shutdown"].contains(close.name) && evidence.timeline.accepted(close.descriptor) {
+            let before = calls[..<index].last { $0.descriptor == close.descriptor && $0.process == close.process }
+            guard let send = before, send.isSend, send.result == send.length, let sent = send.returned,
+                close.entered < sent + 100_000_000
+            else { continue }
+            return say("\(close.callText) behind \(send.callText)", "\(send.callText) 之后就 \(close.callText)")
+        }
+        return nil
     }
 }

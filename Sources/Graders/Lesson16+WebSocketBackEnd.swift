@@ -92,7 +92,7 @@ private let webSocketChecks: [Check] = [
             _ = try client.expectPing()
         }
     },
-    stopCheck("ws-stop-goes-away", suspects: suspects) { trial, stop in
+    stopCheck("ws-stop-goes-away", suspects: suspects, returned: "left-open-at-the-end") { trial, stop in
         let server = try trial.serve(entry)
         let clients = try (0..<5).map { _ in try server.webSocket(trial) }
         for client in clients {
@@ -147,13 +147,13 @@ private let webSocketChecks: [Check] = [
         try trial.expectReturn(server, within: 3 * Deadline.patience, cause: "held-up-by-a-client")
         for stream in [mute.stream, half, deaf.stream] { stream.close() }
     },
-    Check("ws-stop-talker", suspects: suspects) { trial in
+    stopCheck("ws-stop-talker", suspects: suspects, returned: "left-open-at-the-end") { trial, stop in
         // Somebody who never stops talking: the stop is seen all the same.
         let server = try trial.serve(entry)
         let client = try server.webSocket(trial)
         try client.send("first")
         try client.expectPastPings(textOpcode, Array("first".utf8))
-        server.subject.signal(SIGTERM)
+        stop(server)
         var code: UInt16?
         let frame = client.frame(textOpcode, Array("and another thing".utf8))
         let deadline = Deadline()

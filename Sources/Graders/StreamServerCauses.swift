@@ -55,16 +55,7 @@ extension Cause {
     }
 
     /// The end was seen, and the connection not closed.
-    static let leftOpen = Cause("connection-left-open") { evidence in
-        let calls = evidence.timeline.calls
-        guard let end = calls.lastIndex(where: { $0.isReceive && $0.returned != nil && $0.result == 0 }) else {
-            return nil
-        }
-        let closed = calls[end...].contains {
-            ($0.name == "close" || $0.name == "shutdown") && $0.descriptor == calls[end].descriptor
-        }
-        return closed ? nil : "\(calls[end].callText) = 0"
-    }
+    static let leftOpen = Cause("connection-left-open") { $0.timeline.endLeftOpen }
 
     /// Where nothing was left unread: who closes so has asked for the reset.
     static let resetAtClose = Cause("reset-at-close") { evidence in
@@ -179,6 +170,17 @@ extension Cause {
 }
 
 extension Timeline {
+    /// The last receive that saw an end, if its connection was not closed behind it.
+    var endLeftOpen: String? {
+        guard let end = calls.lastIndex(where: { $0.isReceive && $0.returned != nil && $0.result == 0 }) else {
+            return nil
+        }
+        let closed = calls[end...].contains {
+            ($0.name == "close" || $0.name == "shutdown") && $0.descriptor == calls[end].descriptor
+        }
+        return closed ? nil : "\(calls[end].callText) = 0"
+    }
+
     /// The last receive of its kind whose forerunner on the same descriptor ended the same way, and how often in a row.
     func repeated(_ matches: (Call) -> Bool) -> (Call, Int)? {
         guard let last = calls.last(where: { $0.isReceive && $0.returned != nil && matches($0) }) else { return nil }
