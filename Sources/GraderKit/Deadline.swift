@@ -25,7 +25,7 @@ public struct Deadline: Sendable {
     }
 
     /// As many seconds as a wait of so many really takes, for people: `10`, `0.5`.
-    static func text(_ seconds: Double, scale: Double = Deadline.scale) -> String {
+    public static func text(_ seconds: Double, scale: Double = Deadline.scale) -> String {
         let tenths = Int((seconds * scale * 10).rounded())
         return tenths % 10 == 0 ? "\(tenths / 10)" : "\(tenths / 10).\(tenths % 10)"
     }

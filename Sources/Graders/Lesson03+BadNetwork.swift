@@ -71,7 +71,12 @@ extension DatagramPeer {
         while true {
             switch try receive(during: call, expected: expected) {
             case .outcome(let outcome): return outcome
-            case .nothing: throw Failure(expected: expected, got: say("nothing within 10 s", "10 秒内什么也没有"))
+            case .nothing:
+                throw Failure(
+                    expected: expected,
+                    got: say(
+                        "nothing within \(Deadline.text(Deadline.patience)) s",
+                        "\(Deadline.text(Deadline.patience)) 秒内什么也没有"))
             case .datagram(let datagram):
                 _ = try Attempt(datagram, nil, nil, of: nil)
                 try send(

@@ -70,7 +70,10 @@ extension DatagramPeer {
                 cause: cause ?? sentElsewhere(by: call))
         case .nothing:
             throw Failure(
-                expected: expected, got: say("none within 10 s", "10 秒内没有"), cause: cause ?? sentElsewhere(by: call))
+                expected: expected,
+                got: say(
+                    "none within \(Deadline.text(Deadline.patience)) s", "\(Deadline.text(Deadline.patience)) 秒内没有"),
+                cause: cause ?? sentElsewhere(by: call))
         }
     }
 

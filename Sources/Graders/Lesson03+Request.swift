@@ -73,7 +73,12 @@ let lesson03Request: [Check] = [
         case .datagram:
             throw Failure(
                 expected: expected, got: say("it makes attempt 3", "它做了第 3 次尝试"), cause: "late-answer-refused")
-        case .nothing: throw Failure(expected: expected, got: say("nothing within 10 s", "10 秒内什么也没有"))
+        case .nothing:
+            throw Failure(
+                expected: expected,
+                got: say(
+                    "nothing within \(Deadline.text(Deadline.patience)) s",
+                    "\(Deadline.text(Deadline.patience)) 秒内什么也没有"))
         }
     },
     Check("request-old-question") { trial in
@@ -82,7 +87,12 @@ let lesson03Request: [Check] = [
         try trial.expectPassedOver(
             server,
             { attempt in
-                [old.number, attempt.number &+ 1, attempt.number &- 1, attempt.number.byteSwapped &+ 1].map {
+                if attempt.number == old.number {
+                    throw Failure(
+                        expected: say("another request number than the call before", "请求号与上一次调用不同"),
+                        got: say("\(old.number) again", "又是 \(old.number)"), cause: "request-number-repeats")
+                }
+                return [old.number, attempt.number &+ 1, attempt.number &- 1, attempt.number.byteSwapped &+ 1].map {
                     attempt.answer(Array("not to this question".utf8), number: $0)
                 }
             },
@@ -112,7 +122,7 @@ let lesson03Request: [Check] = [
             say("it passes over answers from another address or port", "略过来自其他地址或端口的回答"),
             cause: "trusts-every-answer")
     },
-    Check("request-junk") { trial in
+    Check("request-junk", suspects: [.crash(meaning: "reads-past-short-datagram", when: Cause.isOutOfRange)]) { trial in
         let server = try trial.datagramPeer()
         let stranger = try trial.datagramPeer()
         let message = trial.random.letters(20)
@@ -130,13 +140,16 @@ let lesson03Request: [Check] = [
             switch try server.receive(during: call, until: Deadline(in: 0.02), expected: expected) {
             case .datagram(let datagram): second = try Attempt(datagram, 2, message, of: first)
             case .outcome(let outcome):
+                let early = try call.gaveUpEarly(2 * timeout) ? "wait-cut-short" : "trusts-every-answer"
                 throw Failure(
-                    expected: expected, got: outcome.text,
-                    cause: try call.gaveUpEarly(2 * timeout) ? "wait-cut-short" : "trusts-every-answer")
+                    expected: expected, got: outcome.text, cause: call.endedAtEmpty(outcome) ?? early)
             case .nothing:
                 if patience.hasPassed {
                     throw Failure(
-                        expected: expected, got: say("none within 10 s", "10 秒内没有"), cause: "timeout-restarts")
+                        expected: expected,
+                        got: say(
+                            "none within \(Deadline.text(Deadline.patience)) s",
+                            "\(Deadline.text(Deadline.patience)) 秒内没有"), cause: "timeout-restarts")
                 }
             }
         }
@@ -153,7 +166,10 @@ let lesson03Request: [Check] = [
         let call = try trial.ask("request", message, at: server.address, timeout: timeout, attempts: 20)
         let expected = say("attempt 1, to a closed port", "第 1 次尝试，发往关闭的端口")
         guard try call.subject.waitForTimeline({ $0.sends.first }) != nil else {
-            throw Failure(expected: expected, got: say("none within 10 s", "10 秒内没有"))
+            throw Failure(
+                expected: expected,
+                got: say(
+                    "none within \(Deadline.text(Deadline.patience)) s", "\(Deadline.text(Deadline.patience)) 秒内没有"))
         }
         try server.closeToOthers(false)
         let datagram = try server.expectDatagram(
@@ -233,7 +249,9 @@ struct Attempt {
             throw Failure(
                 expected: say("an attempt from 1, big-endian, in bytes 4 to 7", "第 4 到 7 字节是从 1 开始的大端序尝试号"),
                 got: say("\(attempt); the 8 bytes are \(header)", "\(attempt)；这 8 字节是 \(header)"),
-                cause: attempt == 0 ? "attempt-not-counted" : "header-in-host-order")
+                cause: attempt == 0
+                    ? "attempt-not-counted"
+                    : attempt.byteSwapped <= 0xffff ? "header-in-host-order" : "no-request-header")
         }
         if let first, number != first.number {
             throw Failure(
@@ -267,6 +285,14 @@ extension DatagramPeer {
 }
 
 extension PendingCall {
+    /// A datagram of 0 bytes was the last that it took, and it threw what is no answer to any question.
+    fileprivate func endedAtEmpty(_ outcome: PendingCall.Outcome) -> String? {
+        guard case .threw(let type, _, _, _) = outcome, type != "RequestError",
+            let last = subject.timeline.calls.last(where: { $0.isReceive && $0.returned != nil }), last.result == 0
+        else { return nil }
+        return "empty-taken-for-end"
+    }
+
     /// - Parameter timeout: it should have waited for so long after its last datagram, in milliseconds.
     func expectAnswer(_ payload: [UInt8], attempt: Int, within timeout: Int? = nil) throws {
         let outcome = try outcome()
@@ -334,7 +360,7 @@ extension Trial {
     /// - Parameter others: who sends the wrong ones; the server itself, if empty.
     /// - Parameter payload: of the answer.
     func expectPassedOver(
-        _ server: DatagramPeer, from others: [DatagramPeer] = [], _ wrong: (Attempt) -> [[UInt8]],
+        _ server: DatagramPeer, from others: [DatagramPeer] = [], _ wrong: (Attempt) throws -> [[UInt8]],
         payload: [UInt8] = Array("the answer".utf8), _ expected: String, cause: String
     ) throws {
         let message = random.letters(20)
@@ -342,12 +368,12 @@ extension Trial {
         let call = try ask("request", message, at: server.address, timeout: timeout, attempts: 1)
         let attempt = try server.expectAttempt(1, message, during: call)
         for sender in others.isEmpty ? [server] : others {
-            for datagram in wrong(attempt) { try sender.send(datagram, to: attempt.sender) }
+            for datagram in try wrong(attempt) { try sender.send(datagram, to: attempt.sender) }
         }
         try server.send(attempt.answer(payload), to: attempt.sender)
         let outcome = try call.outcome()
         guard case .threw("RequestError", "noAnswer", _, _) = outcome else {
-            return try outcome.expectAnswer(payload, attempt: 1, cause: cause)
+            return try outcome.expectAnswer(payload, attempt: 1, cause: call.endedAtEmpty(outcome) ?? cause)
         }
         let early = try call.gaveUpEarly(timeout)
         throw Failure(

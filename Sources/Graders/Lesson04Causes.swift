@@ -26,10 +26,29 @@ extension Cause {
                 "EINTR 之后又从头发送全部 \(all[index + 1].length) 字节")
         }
         let sends = all.filter { $0.result > 0 }
-        guard sends.count > 1, sends[0].length == sends[1].length, sends[0].data == sends[1].data else { return nil }
-        return say(
-            "both sends were given \(sends[0].length) bytes, the first took \(sends[0].result)",
-            "两次 send 都给了 \(sends[0].length) 字节，第一次接受了 \(sends[0].result) 字节")
+        for (index, send) in sends.enumerated() where send.result < send.length {
+            let next = sends[(index + 1)...].first { $0.descriptor == send.descriptor && $0.process == send.process }
+            guard let next, next.length == send.length, next.data == send.data else { continue }
+            return say(
+                "both sends were given \(send.length) bytes, the first took \(send.result)",
+                "两次 send 都给了 \(send.length) 字节，第一次接受了 \(send.result) 字节")
+        }
+        return nil
+    }
+
+    /// A send took only a part, and the next that was done with the connection is a receive.
+    static let receivedAfterShortSend = Cause("short-send-ignored") { evidence in
+        let calls = evidence.timeline.calls
+        for (index, send) in calls.enumerated() where send.isSend && send.result > 0 && send.result < send.length {
+            let next = calls[(index + 1)...].first {
+                $0.descriptor == send.descriptor && $0.process == send.process && ($0.isSend || $0.isReceive)
+            }
+            guard let next, next.isReceive, next.thread == send.thread else { continue }
+            return say(
+                "\(send.name) took \(send.result) of \(send.length) bytes",
+                "\(send.name) 只接受了 \(send.length) 字节中的 \(send.result) 字节")
+        }
+        return nil
     }
 
     /// A call failed, and the function returned as if nothing had happened.
@@ -114,7 +133,10 @@ extension Cause {
 
     /// The function served one client and came back.
     static let serverServedOnce = Cause("served-one-client") { evidence in
-        guard case .returned? = evidence.returned else { return nil }
+        let calls = evidence.timeline.calls
+        guard case .returned? = evidence.returned, calls.filter({ $0.isAccept && $0.result >= 0 }).count == 1,
+            !calls.contains(where: { $0.isReceive && $0.failed && $0.error != EINTR })
+        else { return nil }
         return ""
     }
 
@@ -146,7 +168,16 @@ extension Cause {
         let open = accepted.filter { accept in
             !timeline.calls("close").contains { $0.descriptor == Int32(accept.result) && $0.entered > accept.entered }
         }
-        guard waiting > 1, open.count > waiting, timeline.blocked.contains(where: \.isAccept) else { return nil }
+        // One has been here for a while, and no thread has looked at it.
+        let isLeftAlone = open.contains { accept in
+            evidence.now > (accept.returned ?? evidence.now) + 500_000_000
+                && !timeline.calls.contains {
+                    $0.isReceive && $0.descriptor == Int32(accept.result) && $0.entered > accept.entered
+                }
+        }
+        guard isLeftAlone, waiting > 1, open.count > waiting, timeline.blocked.contains(where: \.isAccept) else {
+            return nil
+        }
         return say("\(waiting) threads for \(open.count) connections", "\(open.count) 个连接只有 \(waiting) 个线程")
     }
 
@@ -163,11 +194,23 @@ extension Cause {
     static let zombies = Cause("zombies") { evidence in
         let forks = evidence.timeline.calls("fork").filter { $0.result > 0 }.count
         let reaped = evidence.timeline.calls("waitpid", "wait").filter { $0.result > 0 }.count
-        guard forks - reaped > 10 else { return nil }
+        let children = Set(evidence.timeline.calls("fork").filter { $0.result > 0 }.map { Int32($0.result) })
+        // Who waits in a call has not ended.
+        let alive = Set(evidence.timeline.blocked.map(\.process)).intersection(children).count
+        guard forks - reaped - alive > 10 else { return nil }
         return say("\(forks) forks, \(reaped) children waited for", "fork 了 \(forks) 次，waitpid 收回 \(reaped) 个")
     }
 
     static let forkErrorIgnored = Cause("fork-error-ignored") { evidence in
-        evidence.timeline.calls("fork").first(where: \.failed).map { "fork() = -1 \(errorName($0.error))" }
+        let calls = evidence.timeline.calls
+        guard let index = calls.firstIndex(where: { $0.name == "fork" && $0.failed }) else { return nil }
+        let fork = calls[index]
+        let mine = calls.filter { $0.process == fork.process }
+        guard let accept = mine.last(where: { $0.isAccept && $0.result >= 0 && $0.entered < fork.entered }),
+            !mine.contains(where: {
+                $0.name == "close" && $0.descriptor == Int32(accept.result) && $0.entered > accept.entered
+            })
+        else { return nil }
+        return "fork() = -1 \(errorName(fork.error))"
     }
 }

@@ -8,23 +8,28 @@ import Wire
 
 let lesson04ServerChecks: [Check] = [
     answerChecks("uppercase-server", "uppercase"), [uppercaseBytes, uppercaseNext],
-    streamServerChecks("uppercase-server", prefix: "uppercase", exchange: exchange),
+    streamServerChecks(
+        "uppercase-server", prefix: "uppercase", exchange: exchange, suspects: [.answeredNothing]),
 
     answerChecks("threaded-server", "threaded"),
     concurrentServerChecks(
         "threaded-server", prefix: "threaded", exchange: exchange, clients: 100,
-        suspects: [.sharedConnection, .waitsForThread, .fewThreads]),
+        suspects: [.sentStaleBytes, .sharedConnection, .waitsForThread, .fewThreads]),
     threadServerChecks("threaded-server", prefix: "threaded", exchange: exchange),
     streamServerChecks(
         "threaded-server", prefix: "threaded", exchange: exchange,
-        suspects: [.sharedConnection, .waitsForThread, .fewThreads]),
+        suspects: [.sharedConnection, .waitsForThread, .fewThreads, .answeredNothing]),
 
     answerChecks("forking-server", "forking"),
     concurrentServerChecks(
-        "forking-server", prefix: "forking", exchange: exchange, clients: 50, suspects: [.waitsForChild]),
+        "forking-server", prefix: "forking", exchange: exchange, clients: 50,
+        suspects: [.sentStaleBytes, .waitsForChild, .clientReset, .parentKeepsConnection]),
     forkServerChecks("forking-server", prefix: "forking", exchange: exchange),
     streamServerChecks(
-        "forking-server", prefix: "forking", exchange: exchange, suspects: [.waitsForChild, .zombies]),
+        "forking-server", prefix: "forking", exchange: exchange,
+        suspects: [
+            .waitsForChild, .childKeepsServing, .zombies, .clientReset, .parentKeepsConnection, .answeredNothing,
+        ]),
 ].flatMap { $0 }
 
 private let exchange = Exchange("Hello, 123", answer: "HELLO, 123")
@@ -47,7 +52,8 @@ func answerChecks(_ entry: String, _ prefix: String) -> [Check] {
         },
         Check(
             "\(prefix)-stream",
-            suspects: [.parentKeepsConnection, .decodedAsText, .readsPastTheEnd, .leftOpen] + Cause.streamServer
+            suspects: [.parentKeepsConnection, .decodedAsText, .otherBytesChanged, .readsPastTheEnd, .leftOpen]
+                + Cause.streamServer
         ) {
             trial in
             let server = try trial.serve(entry)
@@ -78,7 +84,9 @@ func answerChecks(_ entry: String, _ prefix: String) -> [Check] {
     ]
 }
 
-private let uppercaseBytes = Check("uppercase-bytes", suspects: [.decodedAsText] + Cause.streamServer) { trial in
+private let uppercaseBytes = Check(
+    "uppercase-bytes", suspects: [.decodedAsText, .otherBytesChanged] + Cause.streamServer
+) { trial in
     let server = try trial.serve("uppercase-server")
     let client = try server.connect()
     // From 255 down, so that what is no text comes first.

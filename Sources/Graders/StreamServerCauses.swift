@@ -7,8 +7,10 @@ import Wire
 extension Cause {
     static let ipv4Only = Cause("ipv4-only") { evidence in
         // A function's address is among its arguments, and the checks that suspect this give it an IPv6 one.
-        guard let host = evidence.asked?.host, host.isEmpty || host.contains(":"),
-            let made = evidence.timeline.calls("socket").last(where: { $0.result >= 0 }),
+        guard let host = evidence.asked?.host, host.isEmpty || host.contains(":") else { return nil }
+        // It could make nothing of the address.
+        if evidence.timeline.count("socket") == 0 { return "" }
+        guard let made = evidence.timeline.calls("socket").last(where: { $0.result >= 0 }),
             made.arguments.0 == Int64(AF_INET)
         else { return nil }
         return made.callText
@@ -16,7 +18,7 @@ extension Cause {
 
     /// Mistakes that any check of a TCP server may run into; a check's own suspects come before them.
     static let streamServer: [Cause] = [
-        .closedTwice, .readsPastTheEnd, .closedTooEarly, .sentStaleBytes, .waitsForMore, .otherBytesChanged,
+        .clientReset, .closedTwice, .readsPastTheEnd, .closedTooEarly, .sentStaleBytes, .waitsForMore, .neverClosesIt,
     ]
 
     // MARK: Listening
@@ -57,9 +59,34 @@ extension Cause {
     /// The end was seen, and the connection not closed.
     static let leftOpen = Cause("connection-left-open") { $0.timeline.endLeftOpen }
 
+    /// The same in any check: the end was seen some time ago, and nothing was done with the connection since. A child
+    /// that has served may have ended, which closes all it has.
+    static let neverClosesIt = Cause("connection-left-open") { evidence in
+        let calls = evidence.timeline.calls
+        let children = Set(calls.filter { $0.name == "fork" && $0.result > 0 }.map { Int32($0.result) })
+        guard
+            let end = calls.lastIndex(where: {
+                guard $0.isReceive, $0.result == 0, $0.length > 0, let time = $0.returned else { return false }
+                return evidence.now > time + 1_000_000_000 && !children.contains($0.process)
+            })
+        else { return nil }
+        let later = calls[(end + 1)...].contains {
+            $0.process == calls[end].process
+                && ($0.descriptor == calls[end].descriptor || $0.isAccept && $0.result == Int64(calls[end].descriptor))
+        }
+        return later ? nil : "\(calls[end].callText) = 0"
+    }
+
     /// Where nothing was left unread: who closes so has asked for the reset.
     static let resetAtClose = Cause("reset-at-close") { evidence in
         let option = Int64(SO_LINGER)
+        return evidence.timeline.calls("setsockopt").last { $0.arguments == (Int64(SOL_SOCKET), option) }?.callText
+    }
+
+    /// The same in any check: a client was told of a reset.
+    static let clientReset = Cause("reset-at-close") { evidence in
+        let option = Int64(SO_LINGER)
+        guard evidence.failure.got.contains(errorText(ECONNRESET)) else { return nil }
         return evidence.timeline.calls("setsockopt").last { $0.arguments == (Int64(SOL_SOCKET), option) }?.callText
     }
 
@@ -147,6 +174,22 @@ extension Cause {
             !calls.contains(where: { $0.isSend && $0.descriptor == blocked.descriptor })
         else { return nil }
         return blocked.callText
+    }
+
+    /// For servers that answer whatever comes: bytes came, and then the end, and nothing was sent.
+    static let answeredNothing = Cause("waits-for-more") { evidence in
+        let calls = evidence.timeline.calls
+        for (index, end) in calls.enumerated() where end.isReceive && end.returned != nil && end.result == 0 {
+            let same = calls[..<index].filter { $0.descriptor == end.descriptor && $0.process == end.process }
+            let before = same.reversed().prefix { $0.name != "close" }
+            let after = calls[index...].filter { $0.descriptor == end.descriptor && $0.process == end.process }
+                .prefix { $0.name != "close" }
+            guard before.contains(where: { $0.isReceive && $0.result > 0 }), !before.contains(where: \.isSend),
+                !after.contains(where: \.isSend)
+            else { continue }
+            return say("\(end.callText) = 0, and nothing had been sent", "\(end.callText) = 0，而之前什么也没有发送")
+        }
+        return nil
     }
 
     static let waitsForChild = Cause("waits-for-child") { evidence in

@@ -117,7 +117,7 @@ private struct StreamServerChecks {
     }
 
     var silent: Check {
-        check("silent", suspects: [.clientEndedServer]) { [entry, exchange] trial in
+        check("silent", suspects: [.serverServedOnce, .clientEndedServer]) { [entry, exchange] trial in
             let server = try trial.serve(entry)
             for _ in 0..<3 { try server.connect().close() }
             try exchange.visit(server)
@@ -196,7 +196,7 @@ private struct StreamServerChecks {
 
     var idle: Check {
         // What its kind can make of it says more than that it polls.
-        Check("\(prefix)-idle", suspects: suspects + [.pollsInsteadOfWaiting] + Cause.streamServer) {
+        Check("\(prefix)-idle", suspects: suspects + [.readsPastTheEnd, .pollsInsteadOfWaiting] + Cause.streamServer) {
             [entry, exchange] trial in
             let server = try trial.serve(entry)
             try exchange.visit(server)
@@ -240,7 +240,7 @@ private struct StreamServerChecks {
 
     /// Some connections are cut within the first question or answer; all others are served as on a good day.
     var badNetwork: Check {
-        check("bad-network", suspects: [.clientEndedServer, .leftOpen]) { [entry, exchange] trial in
+        check("bad-network", suspects: [.serverServedOnce, .clientEndedServer, .leftOpen]) { [entry, exchange] trial in
             let server = try trial.serve(entry)
             let first = (exchange.opening?.bytes ?? []) + exchange.question
             let weather = StreamNetwork.Weather(halfClosed: 25, reset: 25, after: 0...first.count, slice: 1...7)

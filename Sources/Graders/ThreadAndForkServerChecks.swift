@@ -9,7 +9,10 @@ func threadServerChecks(_ entry: String, prefix: String, exchange: Exchange) -> 
     [
         Check(
             "\(prefix)-no-mixing",
-            suspects: [.closedTooEarly, .sharedBuffer, .sharedConnection, .waitsForThread, .fewThreads]
+            suspects: [
+                .closedTooEarly, .sentStaleBytes, .sentAgainFromTheStart, .receivedAfterShortSend, .sharedBuffer,
+                .sharedConnection, .waitsForThread, .fewThreads, .waitsForMore,
+            ]
         ) { trial in
             // One byte at a time, so that the threads are all in the middle of their answers at once.
             let server = try trial.serve(entry, plan: .most(1, each: .send))
@@ -20,7 +23,10 @@ func threadServerChecks(_ entry: String, prefix: String, exchange: Exchange) -> 
                 for (client, message) in zip(clients, messages) { try client.expect(uppercased(message)) }
             }
         },
-        Check("\(prefix)-full", suspects: [.spinsOnFullTable, .acceptErrorEndedServer, .waitsForThread]) { trial in
+        Check(
+            "\(prefix)-full",
+            suspects: [.spinsOnFullTable, .acceptErrorEndedServer, .waitsForThread] + Cause.streamServer
+        ) { trial in
             let server = try trial.serve(entry, plan: .fail(.accept, 2, through: 4, with: EMFILE))
             let first = try server.connect()
             try exchange.run(first)
@@ -43,7 +49,7 @@ func threadServerChecks(_ entry: String, prefix: String, exchange: Exchange) -> 
 /// - Parameter prefix: what its checks' ids begin with: `forking`.
 func forkServerChecks(_ entry: String, prefix: String, exchange: Exchange) -> [Check] {
     [
-        Check("\(prefix)-listener") { trial in
+        Check("\(prefix)-listener", suspects: Cause.streamServer) { trial in
             let server = try trial.serve(entry)
             let client = try server.connect()
             try exchange.run(client)
@@ -64,7 +70,10 @@ func forkServerChecks(_ entry: String, prefix: String, exchange: Exchange) -> [C
                     got: say("it did not", "没有关闭"), cause: "child-keeps-listener")
             }
         },
-        Check("\(prefix)-child-ends", suspects: [.childKeepsServing, .parentKeepsConnection]) {
+        Check(
+            "\(prefix)-child-ends",
+            suspects: [.childKeepsServing, .clientReset, .parentKeepsConnection] + Cause.streamServer
+        ) {
             trial in
             let server = try trial.serve(entry)
             let client = try server.connect()
@@ -90,7 +99,11 @@ func forkServerChecks(_ entry: String, prefix: String, exchange: Exchange) -> [C
             }
             try exchange.runOnce(server)
         },
-        Check("\(prefix)-zombies", suspects: [.zombies, .parentKeepsConnection]) { trial in
+        Check(
+            "\(prefix)-zombies",
+            suspects: [.waitsForChild, .childKeepsServing, .zombies, .clientReset, .parentKeepsConnection]
+                + Cause.streamServer
+        ) { trial in
             let server = try trial.serve(entry)
             for _ in 0..<300 { try exchange.runOnce(server) }
             // And 30 that leave at the same moment: one SIGCHLD, or one new client, may stand for all of them.
@@ -109,7 +122,11 @@ func forkServerChecks(_ entry: String, prefix: String, exchange: Exchange) -> [C
                     got: say("\(count)", "\(count) 个"), cause: "zombies")
             }
         },
-        Check("\(prefix)-full", suspects: [.forkErrorIgnored, .waitsForChild, .neverForked]) { trial in
+        Check(
+            "\(prefix)-full",
+            suspects: [.forkErrorIgnored, .waitsForChild, .neverForked, .clientReset, .parentKeepsConnection]
+                + Cause.streamServer
+        ) { trial in
             let server = try trial.serve(entry, plan: .fail(.fork, with: EAGAIN))
             let first = try server.connect()
             try exchange.expectEnd(first)
