@@ -34,7 +34,7 @@ func eventServerChecks(
             for client in clients.reversed() { try uppercaseExchange.run(client) }
             try trial.expectOneThread(server)
         },
-        Check("\(prefix)-crowd", suspects: [.smallBacklog, .mainThreadBlocked] + suspects) { trial in
+        Check("\(prefix)-crowd", suspects: [.smallBacklog, .mainThreadBlocked] + suspects + [.heldByOne]) { trial in
             // Two a client: some have a second descriptor to write with.
             let server = try trial.serve(entry, descriptorLimit: trial.descriptors(for: count, each: 2))
             let crowd = try server.crowd(count)
@@ -102,9 +102,11 @@ func eventServerChecks(
                 try trial.expectRest(
                     server.subject, say("a second in which that client reads nothing", "那个客户端什么也不读的一秒内"))
             } catch var failure as Failure {
+                let timeline = server.subject.timeline
                 failure.cause =
-                    server.subject.timeline.turnsWithoutReceiving
-                    ? "asks-without-receiving" : "polls-instead-of-waiting"
+                    timeline.turnsWithoutReceiving
+                    ? "asks-without-receiving"
+                    : timeline.isAlwaysWritable ? "always-asks-to-write" : "polls-instead-of-waiting"
                 throw failure
             }
         },
@@ -135,7 +137,11 @@ func eventServerChecks(
                 server.subject, say("a second after all its clients have broken off", "所有客户端都断开之后的一秒内"))
             try uppercaseExchange.runOnce(server)
         },
-        Check("\(prefix)-full-table", suspects: [.spinsOnFullTable] + suspects + [.acceptErrorEndedServer]) { trial in
+        Check(
+            "\(prefix)-full-table",
+            suspects: [.asksWithoutWaiting, .spinsOnFullTable] + suspects + [.acceptErrorEndedServer]
+        ) {
+            trial in
             let server = try trial.serve(entry, descriptorLimit: 40)
             let clients = try (0..<60).map { _ in try server.connect() }
             try uppercaseExchange.run(clients[0])
@@ -162,6 +168,14 @@ extension Cause {
             if let last = transfers.last(where: \.isReceive), last.error == EAGAIN { return close.callText }
         }
         return nil
+    }
+
+    /// Its waits have no time to wait.
+    fileprivate static let asksWithoutWaiting = Cause("polls-instead-of-waiting") { evidence in
+        guard let waits = evidence.timeline.lastWaits(20),
+            waits.allSatisfy({ $0.result == 0 && $0.arguments.1 == 0 })
+        else { return nil }
+        return waits.last?.callText
     }
 
     /// It closed a client that had neither ended nor broken, with answers for it pending.
@@ -247,9 +261,13 @@ extension Timeline {
 
     /// Wait after wait is over at once, and nothing is received.
     var turnsWithoutReceiving: Bool {
-        guard let waits = lastWaits(20), let first = waits.first, waits.allSatisfy({ $0.result > 0 }) else {
-            return false
-        }
+        guard let waits = lastWaits(20), let first = waits.first, waits.allSatisfy({ $0.result > 0 }),
+            // Somebody else than the listener is asked about, or said to be readable.
+            waits.allSatisfy({ wait in
+                wait.selected.map { $0.readable.count > 1 }
+                    ?? (wait.ready.isEmpty || wait.ready.contains { $0.events & 1 != 0 })
+            })
+        else { return false }
         return !calls.contains { $0.isReceive && $0.entered > first.entered }
     }
 

@@ -19,7 +19,11 @@ extension Trial {
         }
     }
 
-    func expectOneThread(_ server: Server) throws { try expectOneThread(server.subject) }
+    func expectOneThread(_ server: Server) throws {
+        let timeline = server.subject.timeline
+        let isLibrary = timeline.waits == 0 && timeline.waitsForItself == "a-library-waits"
+        try expectOneThread(server.subject, else: isLibrary ? "a-library-waits" : "thread-per-client")
+    }
 
     /// - Parameter mistake: what it is to make calls on several threads.
     func expectOneThread(_ subject: Subject, else mistake: String = "thread-per-client") throws {
@@ -192,6 +196,18 @@ extension Timeline {
         return waits.count < count ? nil : waits.suffix(count)
     }
 
+    /// Was it closed by then, and not opened again?
+    func isClosed(_ descriptor: Int32, at time: UInt64) -> Bool {
+        let before = calls.filter { $0.entered < time }
+        guard let close = before.last(where: { $0.name == "close" && $0.descriptor == descriptor }) else {
+            return false
+        }
+        return !before.contains {
+            ($0.isAccept || $0.name == "socket") && $0.result == Int64(descriptor)
+                && $0.returned ?? 0 > close.entered
+        }
+    }
+
     /// Was a socket made non-blocking, by whatever means?
     var setNonblocking: Bool {
         calls.contains { call in
@@ -210,6 +226,16 @@ extension Cause {
     static let mainThreadBlocked = Cause("blocked-in-recv") { evidence in
         guard let call = evidence.timeline.blocked.last(where: { $0.isReceive && $0.isBlocked }) else { return nil }
         return call.callText
+    }
+
+    /// The only thread waited long for one client, and has come back from it since.
+    static let heldByOne = Cause("blocked-in-recv") { evidence in
+        let calls = evidence.timeline.calls
+        guard evidence.timeline.eachClientsOwn == nil else { return nil }
+        return calls.last { call in
+            call.isReceive && evidence.timeline.calls.contains { $0.isAccept && $0.result == Int64(call.descriptor) }
+                && (call.returned ?? call.entered) > call.entered + 1_000_000_000
+        }?.callText
     }
 
     /// It waits for descriptors, and then for a client that is not there: its listener blocks.
@@ -247,6 +273,33 @@ extension Cause {
         return say("no receive after \(send.callText)", "\(send.callText) 之后没有再接收")
     }
 
+    /// A send took a part, and the next one on that connection began with something else; or there was none before the
+    /// close, and epoll was not asked to say when there is room.
+    static let restForgotten = Cause("short-send-ignored") { evidence in
+        let calls = evidence.timeline.calls
+        for (index, call) in calls.enumerated() where call.isSend && call.result > 0 && call.result < call.length {
+            let later = calls[(index + 1)...].filter {
+                $0.descriptor == call.descriptor && $0.process == call.process
+            }
+            guard let next = later.first(where: { $0.isSend || $0.name == "close" }) else { continue }
+            let rest = call.data.dropFirst(Int(call.result))
+            // The record has the first bytes only. What is sent may also begin with what was received last.
+            let latest = later.last { $0.isReceive && $0.result > 0 && $0.entered < next.entered }
+            let answer = latest.map { uppercased($0.data) } ?? []
+            let isAnswer = Set(answer).count > 1 && answer == next.data && next.length == Int(latest?.result ?? 0)
+            let isForgotten =
+                next.isSend
+                ? isAnswer || !zip(next.data, rest).allSatisfy { $0 == $1 }
+                : calls.contains { $0.name == "epoll_ctl" }
+                    && !calls.contains { $0.name == "epoll_ctl" && $0.asksToWrite && $0.descriptor == call.descriptor }
+            guard isForgotten else { continue }
+            return say(
+                "\(call.name) took \(call.result) of \(call.length) bytes",
+                "\(call.name) 只接受了 \(call.length) 字节中的 \(call.result) 字节")
+        }
+        return nil
+    }
+
     static let keepsEverything = Cause("keeps-everything") { evidence in
         evidence.timeline.calls.contains { $0.isReceive && $0.result > 0 } ? "" : nil
     }
@@ -275,7 +328,11 @@ extension Cause {
     static let tooFewBits = Cause("nfds-too-small") { evidence in
         let selects = evidence.timeline.calls.reversed().lazy.compactMap { call in call.selected.map { (call, $0) } }
         for (call, sets) in selects.prefix(100) {
-            guard let highest = (sets.readable + sets.writable).max(), highest >= call.arguments.0 else { continue }
+            // One that is closed was left in the set, which is another mistake.
+            let above = (sets.readable + sets.writable).filter {
+                $0 >= call.arguments.0 && !evidence.timeline.isClosed($0, at: call.entered)
+            }
+            guard let highest = above.max() else { continue }
             return say(
                 "descriptor \(highest) is in a set, and the first argument is \(call.arguments.0)",
                 "描述符 \(highest) 在集合里，而第一个参数是 \(call.arguments.0)")
@@ -287,6 +344,17 @@ extension Cause {
     /// all been answered.
     static let setNotRebuilt = Cause("set-not-rebuilt") { evidence in
         let calls = evidence.timeline.calls
+        if let wait = calls.last(where: \.isWait), wait.failed, wait.error == EBADF, wait.selected != nil,
+            // The record has the bits of the first descriptors only.
+            let closed = calls.last(where: {
+                $0.name == "close" && $0.descriptor < wait.arguments.0
+                    && evidence.timeline.isClosed($0.descriptor, at: wait.entered)
+            })
+        {
+            return say(
+                "\(wait.callText) failed with EBADF after \(closed.callText)",
+                "\(closed.callText) 之后，\(wait.callText) 以 EBADF 失败")
+        }
         guard let wait = calls.last(where: { $0.isWait && $0.isBlocked }), let sets = wait.selected,
             let listen = calls.last(where: { $0.name == "listen" && $0.result == 0 }),
             !calls.contains(where: { $0.isAccept && ($0.error == EMFILE || $0.error == ENFILE) })
@@ -313,6 +381,12 @@ extension Cause {
         let failures = evidence.timeline.calls.filter { $0.isAccept && ($0.error == EMFILE || $0.error == ENFILE) }
             .count
         guard failures > 100 else { return nil }
+        // What comes back though nothing is ready, or because of others, is not woken by the listener.
+        if let wait = evidence.timeline.calls.last(where: { $0.isWait && $0.returned != nil }),
+            wait.result == 0 || evidence.timeline.isAlwaysWritable
+        {
+            return nil
+        }
         // Asked whether something can be written, it comes back whatever the listener has.
         if let sets = evidence.timeline.calls.last(where: { $0.selected != nil })?.selected, !sets.writable.isEmpty {
             return nil

@@ -39,6 +39,8 @@ extension Trial {
 extension Call {
     /// EPOLLET is bit 31 (epoll_ctl(2)).
     fileprivate var asksForEdges: Bool { name == "epoll_ctl" && arguments.1 & (1 << 31) != 0 }
+
+    var asksToWrite: Bool { name == "epoll_ctl" && arguments.1 & Int64(writable) != 0 }
 }
 
 /// EPOLLOUT alone, EPOLLERR or EPOLLHUP, and EPOLLRDHUP (epoll_ctl(2)).
@@ -53,18 +55,21 @@ extension Timeline {
         blocked.contains { $0.isReceive || $0.isAccept } ? eachClientsOwn : "a-library-waits"
     }
 
+    /// Wait after wait says only that something is writable.
+    var isAlwaysWritable: Bool {
+        guard let waits = lastWaits(20) else { return false }
+        return waits.allSatisfy { wait in
+            if let sets = wait.selected { return wait.result > 0 && !sets.writable.isEmpty }
+            return wait.result > 0 && wait.ready.allSatisfy { $0.events == writable } && !wait.ready.isEmpty
+        }
+    }
+
     var waits: Int { count("epoll_wait", "epoll_pwait", "poll", "ppoll", "select", "pselect", "kevent") }
 }
 
 extension Cause {
-    /// Wait after wait says only that something is writable.
     static let alwaysAsksToWrite = Cause("always-asks-to-write") { evidence in
-        guard let waits = evidence.timeline.lastWaits(20) else { return nil }
-        let isAsked = waits.allSatisfy { wait in
-            if let sets = wait.selected { return wait.result > 0 && !sets.writable.isEmpty }
-            return wait.result > 0 && wait.ready.allSatisfy { $0.events == writable } && !wait.ready.isEmpty
-        }
-        guard isAsked, let last = waits.last else { return nil }
+        guard evidence.timeline.isAlwaysWritable, let last = evidence.timeline.lastWaits(20)?.last else { return nil }
         return say("\(last.callText) came back at once, again and again", "\(last.callText) 一次次立刻返回")
     }
 
@@ -81,11 +86,13 @@ extension Cause {
         return say("descriptor \(ready.data)", "描述符 \(ready.data)")
     }
 
-    /// The last receive on a connection brought bytes, and it waits for an edge: EAGAIN was not waited for.
+    /// The last receive on a connection that is open brought bytes, and it waits for an edge: EAGAIN was not waited for.
     static let readOnce = Cause("edge-read-once") { evidence in
         let calls = evidence.timeline.calls
+        let open = Set(evidence.timeline.openConnections)
         guard calls.contains(where: \.asksForEdges), evidence.timeline.blocked.contains(where: \.isWait),
-            let index = calls.lastIndex(where: \.isReceive), calls[index].result > 0
+            let index = calls.lastIndex(where: { $0.isReceive && open.contains($0.descriptor) }),
+            calls[index].result > 0
         else { return nil }
         // A second receive in the same round: it does receive again, and stopped for another reason.
         let round = calls[..<index].lastIndex { $0.isWait && $0.returned != nil } ?? 0
@@ -169,11 +176,12 @@ extension Cause {
 
     /// It closed one that talked, long after its last message: when the silent one was due, nobody was.
     static let oneClockForAll = Cause("one-clock-for-all") { evidence in
-        evidence.timeline.closedTalker?.close.callText
+        evidence.timeline.openConnections.isEmpty ? evidence.timeline.closedTalker?.close.callText : nil
     }
 
     static let stopNotSeen = Cause("stop-not-seen") { evidence in
-        evidence.timeline.blocked.last(where: \.isWait)?.callText
+        // Who spins is in some wait at any moment.
+        evidence.timeline.blocked.last { $0.isWait && evidence.now > $0.entered + 50_000_000 }?.callText
     }
 
     /// It knows of the stop, and waits for a client without a limit.

@@ -114,7 +114,7 @@ extension Cause {
     static let sendsBeforeItReceives = Cause("sends-before-it-receives") { evidence in
         let calls = evidence.timeline.calls
         guard calls.contains(where: { $0.isSend && $0.result > 0 }),
-            !calls.contains(where: { $0.isReceive && $0.result > 0 })
+            !calls.contains(where: \.isReceive)
         else { return nil }
         return calls.last(where: \.isBlocked)?.callText ?? ""
     }
@@ -140,7 +140,9 @@ extension Cause {
         for (index, call) in calls.enumerated() where call.isReceive && call.result > 0 {
             let newline = UInt8(ascii: "\n")
             guard call.data.count == Int(call.result), !call.data.contains(newline),
-                let next = calls[(index + 1)...].first(where: { $0.descriptor == call.descriptor }), next.isSend
+                let next = calls[(index + 1)...].first(where: { $0.descriptor == call.descriptor }), next.isSend,
+                // What is sent may be the rest of an earlier answer.
+                next.answeredLength == call.result
             else { continue }
             return say(
                 "\(call.callText) returned \(quoted(call.data)), and the next call was \(next.name)",
@@ -169,6 +171,11 @@ extension Timeline {
 }
 
 extension Call {
+    /// The length that the answer begins with which it sends: the line's own.
+    var answeredLength: Int64? {
+        data.firstIndex(of: UInt8(ascii: "\n")).flatMap { Int64(String(decoding: data[..<$0], as: UTF8.self)) }
+    }
+
     /// Waits for time to pass, and for nothing else.
     var isSleep: Bool {
         switch name {

@@ -47,18 +47,19 @@ let configureChecks: [Check] = [
         let datagram = try OwnedSocket(AF_INET, SOCK_DGRAM)
         try trial.expectRefused(
             "configure", [.passed(datagram.descriptor), SocketOptions(noDelay: true).value], .noDelay,
+            asked: SocketOptions(noDelay: true).names,
             code: try kernelsRefusal { try SocketOptions(noDelay: true).apply(to: datagram.descriptor) },
             say("a UDP socket", "UDP 套接字"))
         let stream = try OwnedSocket(AF_INET, SOCK_STREAM)
         let never = SocketOptions(keepAlive: .on(idle: 60, interval: 7, count: 0))
         try trial.expectRefused(
-            "configure", [.passed(stream.descriptor), never.value], .keepCount,
+            "configure", [.passed(stream.descriptor), never.value], .keepCount, asked: never.names,
             code: try kernelsRefusal { try KernelOption.keepCount.set(0 as Int32, on: stream.descriptor) },
             say("a count of 0", "次数为 0"))
         try trial.withFile { file in
             try trial.expectRefused(
-                "configure", [.passed(file), SocketOptions(linger: .seconds(1)).value], .linger, code: ENOTSOCK,
-                say("a file", "文件"))
+                "configure", [.passed(file), SocketOptions(linger: .seconds(1)).value], .linger,
+                asked: SocketOptions(linger: .seconds(1)).names, code: ENOTSOCK, say("a file", "文件"))
         }
     },
 ]
@@ -94,8 +95,11 @@ extension Trial {
     }
 
     /// The function throws what the kernel says, and which option it was.
+    ///
+    /// - Parameter asked: the options that `configure` is to set.
     fileprivate func expectRefused(
-        _ entry: String, _ arguments: [Value], _ option: KernelOption?, code: Int32, _ what: String
+        _ entry: String, _ arguments: [Value], _ option: KernelOption?, asked: [String] = [], code: Int32,
+        _ what: String
     ) throws {
         let name = option?.name ?? say("an option's name", "选项名")
         let expected = say(
@@ -110,8 +114,14 @@ extension Trial {
         guard names.contains(where: call.contains) else {
             // Another name than the right one is not the same mistake: what was refused stands beside it.
             let isNamed = KernelOption.all.map(\.name).contains(where: call.contains)
+            pending.subject.catchUp()
+            let isUnasked = pending.subject.timeline.calls("setsockopt").contains {
+                $0.failed && !asked.contains(KernelOption.name(of: $0) ?? "")
+            }
             throw Failure(
-                expected: expected, got: outcome.text, cause: isNamed ? "another-option-refused" : "error-without-name")
+                expected: expected, got: outcome.text,
+                cause: !isNamed
+                    ? "error-without-name" : isUnasked ? "sets-what-was-not-asked" : "another-option-refused")
         }
     }
 

@@ -114,8 +114,7 @@ let requestServerChecks: [Check] =
                 try client.expect("\(line.utf8.count)\n\(line)")
             }
             server.subject.catchUp()
-            let corks = server.subject.timeline.calls("setsockopt").filter { $0.optionName == "TCP_CORK" }
-            if let cork = corks.last, corks.allSatisfy({ $0.data.contains { $0 != 0 } }) {
+            if let cork = server.subject.timeline.corkLeftIn {
                 throw Failure(
                     expected: say("TCP_CORK is taken out after each answer", "每个回答之后都取下 TCP_CORK"),
                     got: say("it stays in: \(cork.callText)", "一直没有取下：\(cork.callText)"), cause: "cork-left-in")
@@ -171,7 +170,7 @@ let requestServerChecks: [Check] =
             try lineExchange.visit(server)
             try lineExchange.visit(server)
         },
-    ] + streamServerChecks("request-server", prefix: "request", exchange: lineExchange, suspects: [.restOfAnother])
+    ] + streamServerChecks("request-server", prefix: "request", exchange: lineExchange, suspects: Cause.servingLines)
 
 let sharedServerChecks: [Check] =
     lineChecks("shared-server", "shared") + [
@@ -223,7 +222,7 @@ let sharedServerChecks: [Check] =
         },
     ]
     + streamServerChecks(
-        "shared-server", prefix: "shared", exchange: lineExchange, suspects: Cause.sharing + [.restOfAnother]
+        "shared-server", prefix: "shared", exchange: lineExchange, suspects: Cause.sharing + Cause.servingLines
     )
     // Two on one port is what this one is for.
     .filter { $0.id != "shared-taken" }
@@ -240,16 +239,26 @@ extension Cause {
     }
 
     fileprivate static let sharing: [Cause] = [.wrongLevel, .noReusePort]
+    fileprivate static let servingLines: [Cause] = [.answersHalfALine, .restOfAnother, .corkLeftIn]
+
+    static let corkLeftIn = Cause("cork-left-in") { $0.timeline.corkLeftIn?.callText }
 
     /// An answer longer than what this client has sent: it begins with bytes of one that has left.
     fileprivate static let restOfAnother = Cause("rest-of-another-client") { evidence in
         var received: [Int32: Int64] = [:]
+        // Who answers before a line has ended makes another mistake.
+        var hasLine: Set<Int32> = []
         for call in evidence.timeline.calls where call.returned != nil {
-            if call.isAccept, call.result >= 0 { received[Int32(call.result)] = 0 }
-            if call.isReceive, call.result > 0 { received[call.descriptor]? += call.result }
-            guard call.isSend, let count = received[call.descriptor],
-                let head = call.data.firstIndex(of: UInt8(ascii: "\n")),
-                let length = Int64(String(decoding: call.data[..<head], as: UTF8.self)), length >= count
+            if call.isAccept, call.result >= 0 {
+                received[Int32(call.result)] = 0
+                hasLine.remove(Int32(call.result))
+            }
+            if call.isReceive, call.result > 0 {
+                received[call.descriptor]? += call.result
+                if call.data.contains(UInt8(ascii: "\n")) { hasLine.insert(call.descriptor) }
+            }
+            guard call.isSend, hasLine.contains(call.descriptor), let count = received[call.descriptor],
+                let length = call.answeredLength, length >= count
             else { continue }
             return call.callText
         }
@@ -274,6 +283,12 @@ extension Trial {
 }
 
 extension Timeline {
+    /// The last TCP_CORK, if none was ever taken out.
+    fileprivate var corkLeftIn: Call? {
+        let corks = calls("setsockopt").filter { $0.optionName == "TCP_CORK" }
+        return corks.allSatisfy { $0.data.contains { $0 != 0 } } ? corks.last : nil
+    }
+
     /// The first send that the kernel holds back until the one before it has been acknowledged: a second one between two
     /// receives, on a connection with Nagle's algorithm (tcp(7), TCP_NODELAY, TCP_CORK; send(2), MSG_MORE).
     fileprivate var heldBack: Call? {

@@ -84,16 +84,27 @@ extension Cause {
     static let notReadyIsFailure = Cause("not-ready-is-failure") { evidence in
         let calls = evidence.timeline.calls
         guard let index = calls.lastIndex(where: { ($0.isSend || $0.isReceive) && $0.error == EAGAIN }),
-            !calls[index...].contains(where: { $0.waitsForSocket || $0.sleepMilliseconds != nil })
+            !calls[index...].contains(where: { $0.waitsForSocket || $0.sleepMilliseconds != nil }),
+            // Who calls again has not given up.
+            !calls[(index + 1)...].contains(where: { $0.isSend || $0.isReceive }),
+            calls[..<index].last(where: { $0.isSend || $0.isReceive })?.error != EAGAIN
         else { return nil }
         return "\(calls[index].callText) = -1 EAGAIN"
     }
 
     /// A time limit for each wait, and none for all of them: whatever comes in between begins it anew.
     static let deadlineBegunAnew = Cause("deadline-begun-anew") { evidence in
-        let waits = evidence.timeline.calls.filter { $0.waitsForSocket && $0.arguments.1 > 0 }
-        guard waits.count > 2, waits[waits.count - 1].arguments.1 >= waits[0].arguments.1 else { return nil }
-        return waits[waits.count - 1].callText
+        let calls = evidence.timeline.calls
+        let waits = calls.filter { $0.waitsForSocket && $0.arguments.1 > 0 }
+        if waits.count > 2, waits[waits.count - 1].arguments.1 >= waits[0].arguments.1 {
+            return waits[waits.count - 1].callText
+        }
+        // SO_RCVTIMEO and SO_SNDTIMEO, set once, are the limit of each call.
+        let limits = calls.filter { ["SO_RCVTIMEO", "SO_SNDTIMEO"].contains($0.optionName) && $0.name == "setsockopt" }
+        guard let limit = limits.last, limits.count <= 2, calls.filter({ $0.isSend || $0.isReceive }).count > 3 else {
+            return nil
+        }
+        return limit.callText
     }
 
     /// A call that may block as long as it likes.

@@ -94,7 +94,7 @@ extension PendingCall {
                 cause: slept != nil || pause > 1_000_000 ? "slept-instead-of-waiting" : "polls-instead-of-waiting")
         case nil:
             let text = try outcomeSoFar(within: 0.1)?.text ?? say("it does not", "没有等待")
-            throw Failure(expected: expected, got: text, cause: "not-ready-is-failure")
+            throw Failure(expected: expected, got: text)
         }
     }
 }

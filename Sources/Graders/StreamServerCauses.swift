@@ -126,7 +126,10 @@ extension Cause {
 
     /// The server came back because of something that happened with one client.
     static let clientEndedServer = Cause("client-ended-server") { evidence in
-        guard evidence.timeline.calls.contains(where: { $0.isAccept && $0.result >= 0 }) else { return nil }
+        guard evidence.timeline.calls.contains(where: { $0.isAccept && $0.result >= 0 }),
+            // A closed descriptor among those that it waits for is its own doing.
+            evidence.timeline.calls.last(where: \.isWait).map({ $0.failed && $0.error == EBADF }) != true
+        else { return nil }
         if case .threw(_, _, _, let description)? = evidence.returned { return description }
         return evidence.returned == nil && evidence.ending?.code == nil ? nil : ""
     }
