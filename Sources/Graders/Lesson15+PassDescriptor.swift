@@ -199,10 +199,11 @@ let passDescriptorChecks: [Check] = [
         let right = "python read SocketLab, 1 byte, 1 descriptor"
         let what = say("Python says through the descriptor", "Python 通过描述符说")
         guard let said = try readSome(answer.ours, 200), !said.isEmpty else {
-            let sends = call.subject.timeline.calls.filter { $0.isSend }
+            let last = call.subject.timeline.calls.last { $0.isSend }
+            let hasPocket = last?.name == "sendmsg"
             throw Failure(
                 expected: "\(what): \(right)", got: say("nothing: it has received no descriptor", "什么也没说：它没有收到描述符"),
-                cause: sends.last?.name != "sendmsg" ? "number-sent" : sends.last?.length == 0 ? "no-byte-beside" : nil)
+                cause: hasPocket ? last?.length == 0 ? "no-byte-beside" : nil : "number-sent")
         }
         let text = String(decoding: said, as: UTF8.self)
         let isSeveral = text.hasPrefix("python read SocketLab, 1 byte, ")
