@@ -19,7 +19,11 @@ func echoServer(host: String, port: UInt16) throws {
         let queue = DispatchQueue(label: "client \(client)")
         let source = DispatchSource.makeReadSource(fileDescriptor: client, queue: queue)
         let visitor = Visitor(client)
-        source.setEventHandler { if !visitor.advance() { source.cancel() } }
+        source.setEventHandler {
+            if !visitor.advance() { return source.cancel() }
+            // Whoever does not end his side is not waited for without end.
+            if visitor.isLeaving { queue.asyncAfter(deadline: .now() + 2) { source.cancel() } }
+        }
         source.setCancelHandler { close(client) }
         source.resume()
     }
