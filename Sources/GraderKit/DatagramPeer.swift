@@ -105,7 +105,7 @@ public final class DatagramPeer {
         }
         throw Failure(
             expected: sentence,
-            got: say("nothing within \(Deadline.text(seconds)) s", "\(Deadline.text(seconds)) 秒内什么也没有"))
+            got: Deadline.nothing(within: seconds))
     }
 
     public typealias Datagram = (bytes: [UInt8], sender: SocketAddress)

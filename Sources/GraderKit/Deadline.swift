@@ -3,6 +3,7 @@
 /// A check that expects something waits long and goes on at once when it comes, so a slow machine costs time, not
 /// verdicts. `LAB_TIME_SCALE=4` makes every wait four times as long. And a program that could not run, because others had
 /// the processors, is not late: see `extended`.
+import Course
 import Sockets
 
 public struct Deadline: Sendable {
@@ -24,8 +25,13 @@ public struct Deadline: Sendable {
         return min(scale, 1000)
     }
 
+    /// What a wait of so many seconds brought, where it was in vain.
+    public static func nothing(within seconds: Double = Deadline.patience) -> String {
+        say("nothing within \(text(seconds)) s", "\(text(seconds)) 秒内什么也没有")
+    }
+
     /// As many seconds as a wait of so many really takes, for people: `10`, `0.5`.
-    public static func text(_ seconds: Double, scale: Double = Deadline.scale) -> String {
+    static func text(_ seconds: Double, scale: Double = Deadline.scale) -> String {
         let tenths = Int((seconds * scale * 10).rounded())
         return tenths % 10 == 0 ? "\(tenths / 10)" : "\(tenths / 10).\(tenths % 10)"
     }

@@ -32,7 +32,7 @@ extension Trial {
             expected: say(
                 "each list that getaddrinfo made goes back to freeaddrinfo: \(made)",
                 "getaddrinfo 给出的每个链表都交还 freeaddrinfo：\(made) 个"),
-            got: "\(freed)", cause: "list-not-freed")
+            got: say("\(freed) went back", "还了 \(freed) 个"), cause: "list-not-freed")
     }
 
     /// Starts a server on a port that the check chose, free a moment ago. Should somebody take it first, another is

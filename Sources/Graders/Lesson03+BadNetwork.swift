@@ -74,9 +74,7 @@ extension DatagramPeer {
             case .nothing:
                 throw Failure(
                     expected: expected,
-                    got: say(
-                        "nothing within \(Deadline.text(Deadline.patience)) s",
-                        "\(Deadline.text(Deadline.patience)) 秒内什么也没有"))
+                    got: Deadline.nothing())
             case .datagram(let datagram):
                 _ = try Attempt(datagram, nil, nil, of: nil)
                 try send(

@@ -71,8 +71,7 @@ extension DatagramPeer {
         case .nothing:
             throw Failure(
                 expected: expected,
-                got: say(
-                    "none within \(Deadline.text(Deadline.patience)) s", "\(Deadline.text(Deadline.patience)) 秒内没有"),
+                got: Deadline.nothing(),
                 cause: cause ?? sentElsewhere(by: call))
         }
     }

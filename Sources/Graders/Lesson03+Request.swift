@@ -76,9 +76,7 @@ let lesson03Request: [Check] = [
         case .nothing:
             throw Failure(
                 expected: expected,
-                got: say(
-                    "nothing within \(Deadline.text(Deadline.patience)) s",
-                    "\(Deadline.text(Deadline.patience)) 秒内什么也没有"))
+                got: Deadline.nothing())
         }
     },
     Check("request-old-question") { trial in
@@ -147,9 +145,7 @@ let lesson03Request: [Check] = [
                 if patience.hasPassed {
                     throw Failure(
                         expected: expected,
-                        got: say(
-                            "none within \(Deadline.text(Deadline.patience)) s",
-                            "\(Deadline.text(Deadline.patience)) 秒内没有"), cause: "timeout-restarts")
+                        got: Deadline.nothing(), cause: "timeout-restarts")
                 }
             }
         }
@@ -168,8 +164,7 @@ let lesson03Request: [Check] = [
         guard try call.subject.waitForTimeline({ $0.sends.first }) != nil else {
             throw Failure(
                 expected: expected,
-                got: say(
-                    "none within \(Deadline.text(Deadline.patience)) s", "\(Deadline.text(Deadline.patience)) 秒内没有"))
+                got: Deadline.nothing())
         }
         try server.closeToOthers(false)
         let datagram = try server.expectDatagram(

@@ -264,9 +264,7 @@ extension DatagramPeer {
         guard let (bytes, sender) = try receive(expected: form) else {
             throw Failure(
                 expected: form,
-                got: say(
-                    "nothing within \(Deadline.text(Deadline.patience)) s",
-                    "\(Deadline.text(Deadline.patience)) 秒内什么也没有"))
+                got: Deadline.nothing())
         }
         let after = milliseconds(CLOCK_REALTIME)
         let got = say("\(quoted(bytes)), \(bytes.count) bytes", "\(quoted(bytes))，\(bytes.count) 字节")

@@ -188,6 +188,7 @@ private let stoppableChecks: [Check] = [
             let (client, message) = try trial.halfAnswered(by: server)
             let began = now()
             server.subject.signal(SIGTERM)
+            // It may have come back by then, too soon: what the client finds says that better.
             _ = try? server.subject.waitForTimeline(until: Deadline(at: began + 200_000_000)) {
                 $0.hasClosedListener ? true : nil
             }

@@ -19,12 +19,7 @@ let asyncChecks: [Check] =
     }
     + [
         Check("async-full", suspects: [.spinsOnFullTable, .acceptErrorEndedServer] + suspects) { trial in
-            let server = try trial.serve(entry, plan: .fail(.accept, 2, through: 4, with: EMFILE))
-            let first = try server.connect()
-            try exchange.run(first)
-            let second = try server.connect()
-            try exchange.run(second)
-            try exchange.run(first)
+            try trial.expectServedAfterFullTable(entry, exchange)
             // And for as long as nobody leaves: whoever does not wait then spins.
             let full = try trial.serve(entry, plan: .fail(.accept, every: 1, with: EMFILE))
             _ = try full.connect()

@@ -27,12 +27,7 @@ func threadServerChecks(_ entry: String, prefix: String, exchange: Exchange) -> 
             "\(prefix)-full",
             suspects: [.spinsOnFullTable, .acceptErrorEndedServer, .waitsForThread] + Cause.streamServer
         ) { trial in
-            let server = try trial.serve(entry, plan: .fail(.accept, 2, through: 4, with: EMFILE))
-            let first = try server.connect()
-            try exchange.run(first)
-            let second = try server.connect()
-            try exchange.run(second)
-            try exchange.run(first)
+            try trial.expectServedAfterFullTable(entry, exchange)
             // And for as long as nobody leaves: whoever does not wait then spins. Few wait in the queue, so that a short one
             // has room for them.
             let crowded = try trial.serve(entry, descriptorLimit: 20)
@@ -44,6 +39,18 @@ func threadServerChecks(_ entry: String, prefix: String, exchange: Exchange) -> 
             for client in clients.suffix(10) { try exchange.run(client) }
         },
     ]
+}
+
+extension Trial {
+    /// No descriptor for a moment: neither the client who waits nor the one who is in loses anything by it.
+    func expectServedAfterFullTable(_ entry: String, _ exchange: Exchange) throws {
+        let server = try serve(entry, plan: .fail(.accept, 2, through: 4, with: EMFILE))
+        let first = try server.connect()
+        try exchange.run(first)
+        let second = try server.connect()
+        try exchange.run(second)
+        try exchange.run(first)
+    }
 }
 
 /// - Parameter prefix: what its checks' ids begin with: `forking`.

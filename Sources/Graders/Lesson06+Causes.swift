@@ -1,0 +1,244 @@
+// Mistakes of lesson 06, and of every server in one thread, as the tap shows them.
+import Course
+import GraderKit
+import Sockets
+import Wire
+
+extension Cause {
+    /// The only thread waits for one client.
+    static let mainThreadBlocked = Cause("blocked-in-recv") { evidence in
+        guard let call = evidence.timeline.blocked.last(where: { $0.isReceive && $0.isBlocked }) else { return nil }
+        return call.callText
+    }
+
+    /// The only thread waited long for one client, and has come back from it since.
+    static let heldByOne = Cause("blocked-in-recv") { evidence in
+        let calls = evidence.timeline.calls
+        guard evidence.timeline.eachClientsOwn == nil else { return nil }
+        return calls.last { call in
+            call.isReceive && evidence.timeline.calls.contains { $0.isAccept && $0.result == Int64(call.descriptor) }
+                && (call.returned ?? call.entered) > call.entered + 1_000_000_000
+        }?.callText
+    }
+
+    /// It waits for descriptors, and then for a client that is not there: its listener blocks.
+    static let acceptBlocks = Cause("blocked-in-accept") { evidence in
+        guard evidence.timeline.calls.contains(where: { $0.isWait && $0.result > 0 }),
+            let accept = evidence.timeline.blocked.last(where: \.isAccept)
+        else { return nil }
+        return accept.callText
+    }
+
+    /// A client had ended its side and was still reading, and it closed with answers pending.
+    static let pendingDroppedAtEnd = Cause("pending-dropped-at-end") { evidence in
+        for (close, transfers) in evidence.timeline.closedConnections {
+            let (received, sent) = (transfers.receivedBytes, transfers.sentBytes)
+            if received > sent, transfers.last(where: \.isReceive)?.result == 0 {
+                return say(
+                    "\(close.callText) after \(received) bytes were received and \(sent) sent",
+                    "\(close.callText) 之前接收了 \(received) 字节，发送了 \(sent) 字节")
+            }
+        }
+        return nil
+    }
+
+    /// It stopped reading while much was pending. All of that has gone out since, after a wait, and it waits again: for what
+    /// lies in the receive buffer nobody asks any more.
+    static let doesNotReadOn = Cause("does-not-read-on") { evidence in
+        let calls = evidence.timeline.calls
+        guard evidence.timeline.kept == 0, evidence.timeline.blocked.contains(where: \.isWait),
+            let send = calls.last(where: { $0.isSend && $0.result > 0 }),
+            let receive = calls.last(where: { $0.isReceive && $0.descriptor == send.descriptor && $0.result > 0 }),
+            calls.contains(where: {
+                $0.isWait && $0.result > 0 && $0.entered > receive.entered && $0.entered < send.entered
+            })
+        else { return nil }
+        return say("no receive after \(send.callText)", "\(send.callText) 之后没有再接收")
+    }
+
+    /// A send took a part, and the next one on that connection began with something else; or there was none before the
+    /// close, and epoll was not asked to say when there is room.
+    static let restForgotten = Cause("short-send-ignored") { evidence in
+        let calls = evidence.timeline.calls
+        for (index, call) in calls.enumerated() where call.isSend && call.result > 0 && call.result < call.length {
+            let later = calls[(index + 1)...].filter {
+                $0.descriptor == call.descriptor && $0.process == call.process
+            }
+            guard let next = later.first(where: { $0.isSend || $0.name == "close" }) else { continue }
+            let rest = call.data.dropFirst(Int(call.result))
+            // The record has the first bytes only. What is sent may also begin with what was received last.
+            let latest = later.last { $0.isReceive && $0.result > 0 && $0.entered < next.entered }
+            let answer = latest.map { uppercased($0.data) } ?? []
+            let isAnswer = Set(answer).count > 1 && answer == next.data && next.length == Int(latest?.result ?? 0)
+            let isForgotten =
+                next.isSend
+                ? isAnswer || !zip(next.data, rest).allSatisfy { $0 == $1 }
+                : calls.contains { $0.name == "epoll_ctl" }
+                    && !calls.contains { $0.name == "epoll_ctl" && $0.asksToWrite && $0.descriptor == call.descriptor }
+            guard isForgotten else { continue }
+            return say(
+                "\(call.name) took \(call.result) of \(call.length) bytes",
+                "\(call.name) 只接受了 \(call.length) 字节中的 \(call.result) 字节")
+        }
+        return nil
+    }
+
+    static let keepsEverything = Cause("keeps-everything") { evidence in
+        evidence.timeline.calls.contains { $0.isReceive && $0.result > 0 } ? "" : nil
+    }
+
+    static let pastTheSet = Cause("past-fd-setsize") { evidence in
+        guard let call = evidence.timeline.calls.last(where: { $0.isAccept && $0.result >= Int64(FD_SETSIZE) }) else {
+            return nil
+        }
+        let closed = evidence.timeline.calls("close").contains { Int64($0.descriptor) == call.result }
+        return closed ? nil : "\(call.callText) = \(call.result)"
+    }
+
+    /// Waits in another call, which has no such limit, and serves them.
+    static let anotherCallThanSelect = Cause("another-call-than-select") { evidence in
+        let timeline = evidence.timeline
+        guard timeline.count("select", "pselect") == 0 else { return nil }
+        return timeline.calls.last(where: \.isWait)?.callText
+    }
+
+    static let eachClientsOwn = [
+        Cause("process-per-client") { $0.timeline.eachClientsOwn == "process-per-client" },
+        Cause("thread-per-client") { $0.timeline.eachClientsOwn == "thread-per-client" },
+    ]
+
+    /// What select is asked about is at or past its first argument.
+    static let tooFewBits = Cause("nfds-too-small") { evidence in
+        let selects = evidence.timeline.calls.reversed().lazy.compactMap { call in call.selected.map { (call, $0) } }
+        for (call, sets) in selects.prefix(100) {
+            // One that is closed was left in the set, which is another mistake.
+            let above = (sets.readable + sets.writable).filter {
+                $0 >= call.arguments.0 && !evidence.timeline.isClosed($0, at: call.entered)
+            }
+            guard let highest = above.max() else { continue }
+            return say(
+                "descriptor \(highest) is in a set, and the first argument is \(call.arguments.0)",
+                "描述符 \(highest) 在集合里，而第一个参数是 \(call.arguments.0)")
+        }
+        return nil
+    }
+
+    /// It waits, and does not ask about somebody to whom nothing is to be said: the listener, or a client whose bytes have
+    /// all been answered.
+    static let setNotRebuilt = Cause("set-not-rebuilt") { evidence in
+        let calls = evidence.timeline.calls
+        if let wait = calls.last(where: \.isWait), wait.failed, wait.error == EBADF, wait.selected != nil,
+            // The record has the bits of the first descriptors only.
+            let closed = calls.last(where: {
+                $0.name == "close" && $0.descriptor < wait.arguments.0
+                    && evidence.timeline.isClosed($0.descriptor, at: wait.entered)
+            })
+        {
+            return say(
+                "\(wait.callText) failed with EBADF after \(closed.callText)",
+                "\(closed.callText) 之后，\(wait.callText) 以 EBADF 失败")
+        }
+        guard let wait = calls.last(where: { $0.isWait && $0.isBlocked }), let sets = wait.selected,
+            let listen = calls.last(where: { $0.name == "listen" && $0.result == 0 }),
+            !calls.contains(where: { $0.isAccept && ($0.error == EMFILE || $0.error == ENFILE) })
+        else { return nil }
+        if !sets.readable.contains(listen.descriptor) {
+            return say(
+                "\(wait.callText), without \(listen.descriptor), which listens",
+                "\(wait.callText)，其中没有监听套接字 \(listen.descriptor)")
+        }
+        var unanswered: [Int32: Int64] = [:]
+        for call in calls where call.returned != nil {
+            if call.isAccept, call.result >= 0 { unanswered[Int32(call.result)] = 0 }
+            if call.name == "close" { unanswered[call.descriptor] = nil }
+            if call.isReceive, call.result > 0 { unanswered[call.descriptor]? += call.result }
+            if call.isSend, call.result > 0 { unanswered[call.descriptor]? -= call.result }
+        }
+        let forgotten = unanswered.filter { $0.value == 0 && $0.key < 256 && !sets.readable.contains($0.key) }
+        return forgotten.keys.min().map {
+            say("\(wait.callText), without client \($0)", "\(wait.callText)，其中没有客户端 \($0)")
+        }
+    }
+
+    static let spinsOnFullTable = Cause("spins-on-emfile") { evidence in
+        let failures = evidence.timeline.calls.filter { $0.isAccept && ($0.error == EMFILE || $0.error == ENFILE) }
+            .count
+        guard failures > 100 else { return nil }
+        // What comes back though nothing is ready, or because of others, is not woken by the listener.
+        if let wait = evidence.timeline.calls.last(where: { $0.isWait && $0.returned != nil }),
+            wait.result == 0 || evidence.timeline.isAlwaysWritable
+        {
+            return nil
+        }
+        // Asked whether something can be written, it comes back whatever the listener has.
+        if let sets = evidence.timeline.calls.last(where: { $0.selected != nil })?.selected, !sets.writable.isEmpty {
+            return nil
+        }
+        return say("accept failed with EMFILE \(failures) times", "accept 以 EMFILE 失败 \(failures) 次")
+    }
+
+    static let blockingConnect = Cause("blocking-connect") { evidence in
+        guard let call = evidence.timeline.calls("connect").last, !evidence.timeline.setNonblocking else { return nil }
+        return call.callText
+    }
+
+    /// EINPROGRESS, and it gave up.
+    static let begunTakenForFailed = Cause("begun-taken-for-failed") { evidence in
+        let calls = evidence.timeline.calls
+        guard let connect = calls.last(where: { $0.name == "connect" }), connect.error == EINPROGRESS,
+            !calls.contains(where: { $0.isWait && $0.entered > connect.entered })
+        else { return nil }
+        return connect.callText
+    }
+
+    /// connect had failed, and it waited.
+    static let connectErrorIgnored = Cause("connect-error-ignored") { evidence in
+        let calls = evidence.timeline.calls
+        guard let connect = calls.last(where: { $0.name == "connect" }), connect.failed,
+            ![EINPROGRESS, EINTR].contains(connect.error),
+            calls.contains(where: { $0.isWait && $0.entered > connect.entered })
+        else { return nil }
+        return "\(connect.callText): \(errorName(connect.error))"
+    }
+
+    /// A call said that the connection is broken, and the function came back as if it had ended.
+    static let resetTakenForEnd = Cause("reset-taken-for-end") { evidence in
+        evidence.timeline.calls.last {
+            ($0.isReceive || $0.isSend) && $0.failed && ($0.error == ECONNRESET || $0.error == EPIPE)
+        }.map { "\($0.callText): \(errorName($0.error))" }
+    }
+
+    /// It was writable, so it was taken for connected.
+    static let noSocketError = Cause("so-error-not-asked") { evidence in
+        let timeline = evidence.timeline
+        let asked = timeline.calls("getsockopt").contains { $0.arguments.1 == Int64(SO_ERROR) }
+        let isDecided = timeline.calls.contains { $0.isWait && $0.result > 0 }
+        return timeline.setNonblocking && timeline.count("connect") == 1 && isDecided && !asked ? "" : nil
+    }
+
+    /// It ended a direction, or came back, and kept bytes that had come before the end.
+    static let endedWithBytesPending = Cause("ended-with-bytes-pending") { evidence in
+        let kept = evidence.timeline.kept
+        guard kept > 0, evidence.returned != nil || !evidence.timeline.calls("shutdown").isEmpty else { return nil }
+        return say("\(kept) bytes were received and not sent on", "有 \(kept) 字节收到了却没有转发")
+    }
+
+    /// The end of the input ended the peer's direction, too.
+    static let closedBothDirections = Cause("closed-both-directions") { evidence in
+        let calls = evidence.timeline.calls
+        guard let end = calls.firstIndex(where: { $0.isReceive && $0.returned != nil && $0.result == 0 }) else {
+            return nil
+        }
+        let rest = calls[(end + 1)...]
+        let read = Set(calls.filter { $0.isSend && $0.descriptor != calls[end].descriptor }.map(\.descriptor))
+        return rest.first {
+            $0.name == "shutdown" && $0.arguments.0 != Int64(SHUT_WR as Int32)
+                || $0.name == "close" && read.contains($0.descriptor)
+        }?.callText
+    }
+
+    /// Two may speak, and it waits for one of them.
+    static let blockedOnOne = Cause("blocked-on-one-of-two") { evidence in
+        evidence.timeline.blocked.last(where: \.isReceive)?.callText
+    }
+}
