@@ -70,9 +70,18 @@ public struct MutantRun: Sendable {
         stage(say("\(lesson.slug): building", "\(lesson.slug)：编译"))
         let folder = workspace.state.appendingPathComponent("mutants/\(lesson.slug)")
         let builder = try ProgramBuilder(workspace, lesson, in: folder)
-        let work = builder.reference.sorted { $0.key < $1.key }.filter { name, _ in
-            name != "main.swift" && !name.contains("Darwin") && (files.isEmpty || files.contains(name))
-        }.flatMap { name, text in mutants(of: name, String(decoding: text, as: UTF8.self)) }
+        let reference = builder.reference.sorted { $0.key < $1.key }.filter { name, _ in
+            name != "main.swift" && !name.contains("Darwin")
+        }
+        for file in files where !reference.contains(where: { $0.key == file }) {
+            let names = reference.map(\.key).joined(separator: ", ")
+            throw .usage(
+                say(
+                    "There is no \(file) to change in Solutions/\(lesson.slug). Name one of: \(names).",
+                    "Solutions/\(lesson.slug) 里没有可改动的 \(file)。可用的文件：\(names)。"))
+        }
+        let work = reference.filter { files.isEmpty || files.contains($0.key) }
+            .flatMap { name, text in mutants(of: name, String(decoding: text, as: UTF8.self)) }
         let trouble = Mutex<CommandError?>(nil)
         var done: [Mutant] = []
         inParallel(count: work.count, width: jobs) { index -> Mutant? in
