@@ -237,9 +237,11 @@ private let stoppableChecks: [Check] = [
         // A client that never takes its answer cannot keep the server from stopping.
         let server = try trial.serve("stoppable-server")
         let deaf = try server.connect(smallBuffers: true)
-        _ = try deaf.sendUntilStuck(trial.random.letters(1 << 20))
-        // All of that may lie in the kernel's buffers yet.
-        _ = try server.subject.waitForTimeline { $0.kept > 0 ? true : nil }
+        // More than the kernel's buffers hold, all of which may lie there yet: until the server waits with a rest.
+        let sent = try deaf.sendUntilStuck(trial.random.letters(8 << 20))
+        _ = try server.subject.waitForTimeline {
+            $0.kept > 0 && ($0.received >= sent || $0.calls.contains(where: \.isBlocked)) ? true : nil
+        }
         let before = (descriptors: server.subject.descriptorCount, calls: server.subject.timeline.callCount)
         server.subject.signal(SIGTERM)
         try server.expectReturn()
