@@ -81,27 +81,9 @@ let lesson11Send: [Check] = [
     },
     Check("send-one-deadline", suspects: [.notReadyIsFailure, .deadlineBegunAnew, .blockedForEver, .shortSend]) {
         trial in
-        let listener = try trial.listen(smallBuffers: true)
-        let message = trial.random.letters(6 << 20)
-        let (call, peer) = try trial.beginSend(message, to: listener, timeout: 2000)
-        // A peer that reads a little now and then, as much as it takes for one more send: there is always room again before the
-        // time is over. But never so much that one long send could be through with all of it in time.
-        let deadline = Deadline()
-        var outcome: PendingCall.Outcome?
-        while outcome == nil && !deadline.hasPassed {
-            let sent = call.subject.timeline.sentCount
-            while outcome == nil && !deadline.hasPassed && call.subject.timeline.sentCount == sent {
-                _ = try peer.receive(65_536, until: Deadline(in: 0.05), expected: say("it sends", "它在发送"))
-                outcome = try call.outcomeSoFar(within: 0.05)
-            }
-            if outcome == nil { outcome = try call.outcomeSoFar(within: 1) }
-        }
-        if case .threw("SendError", "timedOut", _, _)? = outcome { return }
-        throw Failure(
-            expected: say(
-                "SendError.timedOut after 2000 ms, though some of it is taken",
-                "虽然一直有进展，2000 ms 后仍抛出 SendError.timedOut"),
-            got: outcome?.text ?? say("it is still sending", "它还在发送"))
+        // A busy machine may have kept us from taking anything for the whole time, and then it gives up rightly, whatever it
+        // counts: it is tried again.
+        for _ in 0..<4 where try trial.expectOneDeadline() < 1_900_000_000 { return }
     },
     Check("send-lent", suspects: [.notReadyIsFailure, .blockedForEver]) { trial in
         for blocks in [true, false] {
@@ -134,6 +116,36 @@ extension Trial {
         let call = try begin(
             "send-with-retry", [listener.socketArgument, .bytes(message), .int(timeout)], plan: plan)
         return (call, try listener.accept(from: call))
+    }
+
+    /// It gives up after 2 s, though some of it is taken all the time.
+    ///
+    /// - Returns: the longest time for which nothing was taken, in nanoseconds.
+    fileprivate func expectOneDeadline() throws -> UInt64 {
+        let listener = try listen(smallBuffers: true)
+        let (call, peer) = try beginSend(random.letters(6 << 20), to: listener, timeout: 2000)
+        // A peer that reads a little now and then, as much as it takes for one more send: there is always room again before the
+        // time is over. But never so much that one long send could be through with all of it in time.
+        let deadline = Deadline()
+        var longest: UInt64 = 0
+        var taken = now()
+        var outcome: PendingCall.Outcome?
+        while outcome == nil && !deadline.hasPassed {
+            let sent = call.subject.timeline.sentCount
+            while outcome == nil && !deadline.hasPassed && call.subject.timeline.sentCount == sent {
+                _ = try peer.receive(65_536, until: Deadline(in: 0.05), expected: say("it sends", "它在发送"))
+                outcome = try call.outcomeSoFar(within: 0.05)
+            }
+            longest = max(longest, now() - taken)
+            taken = now()
+            if outcome == nil { outcome = try call.outcomeSoFar(within: 1) }
+        }
+        if case .threw("SendError", "timedOut", _, _)? = outcome { return max(longest, now() - taken) }
+        throw Failure(
+            expected: say(
+                "SendError.timedOut after 2000 ms, though some of it is taken",
+                "虽然一直有进展，2000 ms 后仍抛出 SendError.timedOut"),
+            got: outcome?.text ?? say("it is still sending", "它还在发送"))
     }
 }
 
