@@ -7,12 +7,15 @@ import Wire
 private let exchange = lesson12Exchange
 
 /// - Parameter suspects: mistakes that only a server of its kind can make.
-func gracefulStopChecks(_ entry: String, prefix: String, suspects: [Cause]) -> [Check] {
+/// - Parameter before: those that it can make only before it was asked to stop.
+func gracefulStopChecks(
+    _ entry: String, prefix: String, suspects: [Cause] = [], before: [Cause] = []
+) -> [Check] {
     let suspects =
         suspects + [
             .closedUnderACall, .returnedBeforeClosing, .idleHoldsStop, .deafHoldsStop, .idleTaskHoldsStop, .stopUnheard,
             .notAllWoken,
-        ]
+        ] + before
     return [
         Check("\(prefix)-stop-alone", suspects: suspects) { trial in
             let server = try trial.serve(entry)

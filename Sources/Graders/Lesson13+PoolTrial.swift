@@ -118,6 +118,14 @@ struct TriedPool {
         try expect(try outcomes(of: call)[0].answer, toBe: request)
     }
 
+    /// One job was begun then, an idle connection was there for it, and the request did not come on that.
+    func whyNotReused(since asked: UInt64) -> String? {
+        process.catchUp()
+        let calls = process.timeline.calls.filter { $0.entered > asked }
+        if calls.contains(where: { $0.name == "connect" }) { return "connects-each-time" }
+        return process.hasAnswered || calls.contains(where: \.isSend) ? nil : "place-lost"
+    }
+
     /// A job gets no connection, but this error.
     func expectError(_ code: Int32, _ expected: String) throws {
         let answer = try outcomes(of: begin([.touch(timeout: 500)]))[0].answer
@@ -157,7 +165,7 @@ struct TriedPool {
 
 extension Trial {
     /// What was lent for longer than the idle limit, and came back just now, has not been idle.
-    func expectIdleFromReturn(limit: Int, lentFor: Int) throws {
+    func expectIdleFromReturn(limit: Int, lentFor: Int, else cause: String) throws {
         for _ in 1...3 {
             var isJudged = false
             try withReversingServer(holds: true) { server in
@@ -179,7 +187,7 @@ extension Trial {
                     say(
                         "connections, if one was lent for \(lentFor) ms, came back, and was asked for at once",
                         "一个连接借出 \(lentFor) 毫秒，刚还回来就又要用，连接数"),
-                    cause: "idle-while-lent")
+                    cause: cause)
             }
             if isJudged { return }
         }
