@@ -48,7 +48,7 @@ func gracefulStopChecks(
                 expected: say("nothing is done with a connection that is closed", "连接关闭之后不再对它做任何事"),
                 got: "\(stray.callText) = -1 EBADF", cause: "closed-number-kept")
         },
-        Check("\(prefix)-stop-finishes", suspects: [.droppedAtStop] + suspects) { trial in
+        Check("\(prefix)-stop-finishes", suspects: [.closedUnderACall, .droppedAtStop] + suspects) { trial in
             let server = try trial.serve(entry)
             let idle = try server.connect()
             try exchange.run(idle)
