@@ -43,6 +43,8 @@ public struct Evidence: Sendable {
     public var now: UInt64
     /// What a function came back with, if the check has not asked for it.
     public var answer: PendingCall.Outcome?
+    /// When it was first sent SIGTERM (ns); nil if it never was.
+    public var stopAsked: UInt64?
 }
 
 extension Cause {
@@ -133,12 +135,8 @@ extension Cause {
 
     /// A receive on a connection that has nothing to say, while others wait.
     public static let blockedInReceive = Cause("blocked-in-recv") { evidence in
-        guard evidence.connections > 1, evidence.failure.difference.isEmpty,
-            let call = evidence.timeline.blocked.last(where: {
-                $0.isReceive && evidence.timeline.accepted($0.descriptor)
-            })
-        else { return nil }
-        return call.callText
+        guard evidence.connections > 1, evidence.failure.difference.isEmpty else { return nil }
+        return evidence.timeline.receiveThatHoldsAll?.callText
     }
 
     /// Waits for a client that never comes, or the wrong one: it is back in `accept`, and the reply was never sent.
@@ -279,6 +277,13 @@ extension Cause {
 extension Timeline {
     /// The addresses that were given to bind, without those of Unix sockets.
     var boundInternet: [SocketAddress] { calls("bind").compactMap(\.given).filter { $0.family != AF_UNIX } }
+
+    /// The receive from a client in which the thread waits that accepted last, while no other serves.
+    public var receiveThatHoldsAll: Call? {
+        let receives = blocked.filter { $0.isReceive && accepted($0.descriptor) }
+        let accepting = calls.last(where: \.isAccept)?.thread
+        return receives.allSatisfy { $0.thread == accepting } ? receives.last : nil
+    }
 
     /// Does this descriptor come from `accept`?
     public func accepted(_ descriptor: Int32) -> Bool {

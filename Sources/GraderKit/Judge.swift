@@ -134,7 +134,7 @@ public struct Judge: Sendable {
             returned: subject.serverStopped?.outcome,
             load: Double(subject.cpuTime) / max(wall, 1),
             loadNow: subject.hasEnded == nil ? loadNow : 0, output: subject.output, connections: trial.connections,
-            now: time, answer: subject.nextAnswer?.outcome)
+            now: time, answer: subject.nextAnswer?.outcome, stopAsked: subject.stopAsked)
         if failure.got.isEmpty { failure.got = evidence.endingText }
         var report = Report(
             expected: failure.expected, got: failure.got, difference: failure.difference,

@@ -51,6 +51,7 @@ public final class Subject: @unchecked Sendable {
     private var cpuSeen: UInt64 = 0
     /// It was ended by us, not by itself.
     private var isStopped = false
+    private var stopAskedAt: UInt64?
 
     /// - Parameter cpuLimit: in seconds; nil: as many as it likes.
     /// - Parameter isWatched: false: the tap ends when the program listens, so that what it does can be measured.
@@ -237,9 +238,11 @@ public final class Subject: @unchecked Sendable {
     /// It ended before anybody ended it.
     var hasEndedByItself: Bool { locked { ending != nil && !isStopped } }
     /// The call that was begun has come back, and nobody has taken its answer yet.
-    var hasAnswered: Bool { locked { !answers.isEmpty } }
+    public var hasAnswered: Bool { locked { !answers.isEmpty } }
     /// The answer that nobody has taken yet.
     var nextAnswer: HostReply? { locked { answers.first } }
+    /// When it was first sent SIGTERM (ns).
+    var stopAsked: UInt64? { locked { stopAskedAt } }
     /// What a server's function returned or threw, if it came back.
     var serverStopped: HostReply? { locked { stopped } }
     /// Of the process that runs the student's code, as its supervisor says; 0 if it never came to that.
@@ -272,7 +275,9 @@ public final class Subject: @unchecked Sendable {
     /// Sends a signal to the process itself.
     public func signal(_ number: Int32) {
         let process = processNumber
-        if process > 0 && hasEnded == nil { kill(process, number) }
+        guard process > 0 && hasEnded == nil else { return }
+        if number == SIGTERM { locked { stopAskedAt = stopAskedAt ?? now() } }
+        kill(process, number)
     }
 
     // MARK: Reading

@@ -8,12 +8,14 @@ import Wire
 /// - Parameter prefix: what its checks' ids begin with: `select`.
 /// - Parameter crowd: how many clients it must serve at once.
 /// - Parameter isReminded: what it waits with says again what it has said before: not so for edges.
+/// - Parameter surest: mistakes of this kind that say more than what each check suspects.
 /// - Parameter suspects: mistakes that only a server of this kind can make.
 func eventServerChecks(
-    _ entry: String, prefix: String, crowd count: Int, isReminded: Bool = true, suspects: [Cause] = []
+    _ entry: String, prefix: String, crowd count: Int, isReminded: Bool = true, surest: [Cause] = [],
+    suspects: [Cause] = []
 ) -> [Check] {
     [
-        Check("\(prefix)-answers", suspects: [.mainThreadBlocked, .nothingTakenForEnd] + suspects) { trial in
+        Check("\(prefix)-answers", suspects: surest + [.mainThreadBlocked, .nothingTakenForEnd] + suspects) { trial in
             // What was announced may be gone: a packet with a wrong checksum is thrown away when it is looked at.
             let nothingThere = FaultPlan.fail(.receive, 1, through: 3, with: EAGAIN)
             for plan in isReminded ? [.none, nothingThere] : [.none] {
@@ -28,13 +30,14 @@ func eventServerChecks(
                 try client.expectEnd()
             }
         },
-        Check("\(prefix)-one-thread", suspects: suspects) { trial in
+        Check("\(prefix)-one-thread", suspects: surest + suspects) { trial in
             let server = try trial.serve(entry)
             let clients = try (0..<20).map { _ in try server.connect() }
             for client in clients.reversed() { try uppercaseExchange.run(client) }
             try trial.expectOneThread(server)
         },
-        Check("\(prefix)-crowd", suspects: [.smallBacklog, .mainThreadBlocked] + suspects + [.heldByOne]) { trial in
+        Check("\(prefix)-crowd", suspects: surest + [.smallBacklog, .mainThreadBlocked] + suspects + [.heldByOne]) {
+            trial in
             // Two a client: some have a second descriptor to write with.
             let server = try trial.serve(entry, descriptorLimit: trial.descriptors(for: count, each: 2))
             let crowd = try server.crowd(count)
@@ -43,7 +46,7 @@ func eventServerChecks(
                 try crowd.exchange { index in salt + Array("client \(index)\u{e9}".utf8) }
             }
         },
-        Check("\(prefix)-silent-client", suspects: [.mainThreadBlocked] + suspects) { trial in
+        Check("\(prefix)-silent-client", suspects: surest + [.mainThreadBlocked] + suspects) { trial in
             let server = try trial.serve(entry)
             let silent = try (0..<5).map { _ in try server.connect() }
             let talking = try server.connect()
@@ -58,7 +61,7 @@ func eventServerChecks(
         },
         Check(
             "\(prefix)-deaf-client",
-            suspects: [.cutsWhoIsSlow, .blockedInSend, .mainThreadBlocked] + suspects
+            suspects: surest + [.cutsWhoIsSlow, .blockedInSend, .mainThreadBlocked] + suspects
                 + [.pendingDroppedAtEnd, .doesNotReadOn]
         ) { trial in
             let server = try trial.serve(entry)
@@ -72,7 +75,7 @@ func eventServerChecks(
             try deaf.expect(Array(uppercased(message).prefix(sent)))
             try deaf.expectEnd()
         },
-        Check("\(prefix)-back-pressure", suspects: [.cutsWhoIsSlow, .keepsEverything] + suspects) { trial in
+        Check("\(prefix)-back-pressure", suspects: surest + [.cutsWhoIsSlow, .keepsEverything] + suspects) { trial in
             let server = try trial.serve(entry)
             try uppercaseExchange.runOnce(server)
             let before = server.subject.peakMemory
@@ -112,7 +115,7 @@ func eventServerChecks(
         },
         Check(
             "\(prefix)-hang-up",
-            suspects: [.brokenNotNoticed, .cutsWhoIsSlow] + suspects + [
+            suspects: surest + [.brokenNotNoticed, .cutsWhoIsSlow] + suspects + [
                 .blockedInSend, .connectionLeak, .pollsInsteadOfWaiting,
             ]
         ) {
@@ -139,7 +142,7 @@ func eventServerChecks(
         },
         Check(
             "\(prefix)-full-table",
-            suspects: [.asksWithoutWaiting, .spinsOnFullTable] + suspects + [.acceptErrorEndedServer]
+            suspects: surest + [.asksWithoutWaiting, .spinsOnFullTable] + suspects + [.acceptErrorEndedServer]
         ) {
             trial in
             let server = try trial.serve(entry, descriptorLimit: 40)

@@ -134,8 +134,10 @@ extension Cause {
     /// The function served one client and came back.
     static let serverServedOnce = Cause("served-one-client") { evidence in
         let calls = evidence.timeline.calls
-        guard case .returned? = evidence.returned, calls.filter({ $0.isAccept && $0.result >= 0 }).count == 1,
-            !calls.contains(where: { $0.isReceive && $0.failed && $0.error != EINTR })
+        guard case .returned? = evidence.returned, evidence.stopAsked == nil,
+            calls.filter({ $0.isAccept && $0.result >= 0 }).count == 1,
+            // An error may have ended it.
+            !calls.contains(where: { ($0.isReceive || $0.isSend || $0.isAccept) && $0.failed && $0.error != EINTR })
         else { return nil }
         return ""
     }
@@ -197,7 +199,9 @@ extension Cause {
         let children = Set(evidence.timeline.calls("fork").filter { $0.result > 0 }.map { Int32($0.result) })
         // Who waits in a call has not ended.
         let alive = Set(evidence.timeline.blocked.map(\.process)).intersection(children).count
-        guard forks - reaped - alive > 10 else { return nil }
+        // The kernel reaps the children of one that does not want to know.
+        let ignores = evidence.timeline.calls("signal", "sigaction").contains { $0.arguments == (Int64(SIGCHLD), 1) }
+        guard forks - reaped - alive > 10, !ignores else { return nil }
         return say("\(forks) forks, \(reaped) children waited for", "fork 了 \(forks) 次，waitpid 收回 \(reaped) 个")
     }
 

@@ -14,11 +14,11 @@ let lesson04ServerChecks: [Check] = [
     answerChecks("threaded-server", "threaded"),
     concurrentServerChecks(
         "threaded-server", prefix: "threaded", exchange: exchange, clients: 100,
-        suspects: [.sentStaleBytes, .sharedConnection, .waitsForThread, .fewThreads]),
+        suspects: [.sentStaleBytes] + Cause.threadServer),
     threadServerChecks("threaded-server", prefix: "threaded", exchange: exchange),
     streamServerChecks(
         "threaded-server", prefix: "threaded", exchange: exchange,
-        suspects: [.sharedConnection, .waitsForThread, .fewThreads, .answeredNothing]),
+        suspects: Cause.threadServer + [.answeredNothing]),
 
     answerChecks("forking-server", "forking"),
     concurrentServerChecks(
@@ -27,9 +27,7 @@ let lesson04ServerChecks: [Check] = [
     forkServerChecks("forking-server", prefix: "forking", exchange: exchange),
     streamServerChecks(
         "forking-server", prefix: "forking", exchange: exchange,
-        suspects: [
-            .waitsForChild, .childKeepsServing, .zombies, .clientReset, .parentKeepsConnection, .answeredNothing,
-        ]),
+        suspects: Cause.forkServer + [.answeredNothing]),
 ].flatMap { $0 }
 
 private let exchange = Exchange("Hello, 123", answer: "HELLO, 123")

@@ -7,8 +7,7 @@ import Wire
 extension Cause {
     /// The only thread waits for one client.
     static let mainThreadBlocked = Cause("blocked-in-recv") { evidence in
-        guard let call = evidence.timeline.blocked.last(where: { $0.isReceive && $0.isBlocked }) else { return nil }
-        return call.callText
+        evidence.timeline.receiveThatHoldsAll?.callText
     }
 
     /// The only thread waited long for one client, and has come back from it since.

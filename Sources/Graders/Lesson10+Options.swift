@@ -84,7 +84,10 @@ extension Trial {
                 got: wrong.got,
                 cause: !options.names.contains(wrong.name)
                     ? "sets-what-was-not-asked"
-                    : wrong.name == "SO_LINGER" && got.linger == .off ? "linger-zero-taken-for-off" : nil)
+                    : wrong.name == "SO_LINGER" && got.linger == .off
+                        ? "linger-zero-taken-for-off"
+                        : wrong.name == "SO_KEEPALIVE" && areSwapped(got.keepAlive, right.keepAlive)
+                            ? "timers-swapped" : nil)
         }
         let calls = call.subject.timeline.calls("setsockopt")
         if let extra = calls.first(where: { !options.names.contains(KernelOption.name(of: $0) ?? "") }) {
@@ -131,6 +134,14 @@ extension Trial {
         defer { close(file) }
         try body(file)
     }
+}
+
+/// The right numbers, at other places.
+private func areSwapped(_ got: KeepAlive, _ right: KeepAlive) -> Bool {
+    guard case .on(let idle, let interval, let count) = got,
+        case .on(let rightIdle, let rightInterval, let rightCount) = right
+    else { return false }
+    return got != right && [idle, interval, count].sorted() == [rightIdle, rightInterval, rightCount].sorted()
 }
 
 extension PendingCall {

@@ -32,7 +32,7 @@ final class LentSocket {
         if let early = calls.first(where: {
             ["close", "shutdown"].contains($0.name) && used.contains($0.descriptor)
         }) {
-            throw Failure(expected: sentence, got: early.callText, cause: "closed-what-was-lent")
+            throw Failure(expected: sentence, got: early.callText, cause: "closed-the-lent-socket")
         }
         let blocksNow = fcntl(descriptor, F_GETFL) & O_NONBLOCK == 0
         guard blocksNow == blocks else {

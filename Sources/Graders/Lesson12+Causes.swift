@@ -18,39 +18,43 @@ extension Timeline {
     }
 }
 
+extension Evidence {
+    /// It was asked to stop, and has not come back.
+    fileprivate var isStopping: Bool { stopAsked != nil && returned == nil && ending == nil }
+}
+
 extension Cause {
     // MARK: The stop
 
     /// It has not returned, and no call waits: its threads wait for one another.
     static let notAllWoken = Cause("not-all-woken") { evidence in
-        let isRunning = evidence.returned == nil && evidence.ending == nil && evidence.load < 0.5
-        return isRunning && evidence.timeline.blocked.isEmpty ? "" : nil
+        evidence.isStopping && evidence.load < 0.5 && evidence.timeline.blocked.isEmpty ? "" : nil
     }
 
     /// It listens still, as if nobody had asked.
     static let stopUnheard = Cause("stop-unheard") { evidence in
         let timeline = evidence.timeline
-        guard evidence.returned == nil, evidence.ending == nil, !timeline.listenerIsClosed else { return nil }
+        guard evidence.isStopping, !timeline.listenerIsClosed else { return nil }
         return timeline.blocked.last { $0.isAccept || $0.isWait }?.callText ?? ""
     }
 
     /// Nobody joins any more, and it waits for a client that has nothing to say.
     static let idleHoldsStop = Cause("idle-holds-stop") { evidence in
         let timeline = evidence.timeline
-        guard evidence.returned == nil, timeline.listenerIsClosed else { return nil }
+        guard evidence.isStopping, timeline.listenerIsClosed else { return nil }
         return timeline.blocked.last { $0.isReceive && timeline.openConnections.contains($0.descriptor) }?.callText
     }
 
     /// The same where no call waits: the task of a client does not end.
     static let idleTaskHoldsStop = Cause("idle-holds-stop") { evidence in
         let timeline = evidence.timeline
-        guard evidence.returned == nil, timeline.listenerIsClosed else { return nil }
+        guard evidence.isStopping, timeline.listenerIsClosed else { return nil }
         return timeline.openConnections.last.map { say("descriptor \($0) is open", "描述符 \($0) 还开着") }
     }
 
     /// The function came back, and clients are still connected.
     static let returnedBeforeClosing = Cause("left-open-at-stop") { evidence in
-        guard case .returned? = evidence.returned else { return nil }
+        guard evidence.stopAsked != nil, case .returned? = evidence.returned else { return nil }
         let open = evidence.timeline.openConnections.count
         return open == 0 ? nil : say("\(open) connections are open", "还有 \(open) 个连接开着")
     }
@@ -58,7 +62,7 @@ extension Cause {
     /// It waits for a client that does not take its answer, longer than the grace.
     static let deafHoldsStop = Cause("deaf-holds-stop") { evidence in
         let timeline = evidence.timeline
-        guard evidence.returned == nil else { return nil }
+        guard evidence.isStopping else { return nil }
         if let call = timeline.blocked.last(where: \.isSend) { return call.callText }
         guard timeline.listenerIsClosed else { return nil }
         let stuck = timeline.openConnections.last { connection in
@@ -69,16 +73,24 @@ extension Cause {
 
     /// The connection was closed, or shut down, while there was something to send.
     static let droppedAtStop = Cause("dropped-at-stop") { evidence in
-        let timeline = evidence.timeline
-        guard timeline.kept > 0 else { return nil }
-        let accepted = Set(timeline.calls.filter { $0.isAccept && $0.result >= 0 }.map(\.result))
-        let end = timeline.calls.last { call in
-            accepted.contains(Int64(call.descriptor))
-                && (call.name == "close" || call.name == "shutdown" && call.arguments.0 != Int64(SHUT_RD))
+        guard let asked = evidence.stopAsked else { return nil }
+        let calls = evidence.timeline.calls
+        // When the grace is over it may.
+        let grace = asked..<(asked + UInt64(Lesson12.grace) * 1_000_000)
+        for end in calls.reversed() where grace.contains(end.entered) {
+            guard end.name == "close" || end.name == "shutdown" && end.arguments.0 != Int64(SHUT_RD as Int32),
+                let accept = calls.last(where: {
+                    $0.isAccept && $0.result == Int64(end.descriptor) && $0.entered < end.entered
+                })
+            else { continue }
+            // A send that was under way may have moved something yet.
+            let moved = calls.filter { $0.descriptor == end.descriptor && $0.entered > accept.entered }
+                .prefix { $0.name != "close" }
+            let kept = moved.receivedBytes - moved.sentBytes
+            guard kept > 0 else { continue }
+            return say("\(end.callText), with \(kept) bytes to send", "\(end.callText)，还有 \(kept) 字节没发")
         }
-        return end.map {
-            say("\($0.callText), with \(timeline.kept) bytes to send", "\($0.callText)，还有 \(timeline.kept) 字节没发")
-        }
+        return nil
     }
 
     // MARK: The pool
@@ -88,7 +100,13 @@ extension Cause {
         let timeline = evidence.timeline
         let once = Set(timeline.calls.filter { $0.isReceive && $0.returned != nil }.map(\.thread))
         let still = Set(timeline.blocked.filter { $0.isReceive || $0.isSend }.map(\.thread))
-        guard once.count > still.count, timeline.openConnections.count > still.count else { return nil }
+        // Its last word was an error of a client, and nothing has come from it since.
+        let gone = once.subtracting(still).contains { thread in
+            timeline.calls.last { $0.thread == thread && ($0.isReceive || $0.isSend) }.map {
+                $0.failed && ![EINTR, EAGAIN].contains($0.error)
+            } ?? false
+        }
+        guard gone, timeline.openConnections.count > still.count, evidence.stopAsked == nil else { return nil }
         return say(
             "\(once.count) threads have served, \(still.count) of them serve now",
             "曾有 \(once.count) 个线程服务过，现在只有 \(still.count) 个")
@@ -152,7 +170,7 @@ extension Cause {
 
     /// A connection was accepted, and closed before anything was received on it.
     static let turnedAway = Cause("turned-away") { evidence in
-        let calls = evidence.timeline.calls
+        let calls = evidence.stopAsked == nil ? evidence.timeline.calls : []
         for accepted in calls where accepted.isAccept && accepted.result >= 0 {
             let next = calls.first {
                 $0.descriptor == Int32(accepted.result) && $0.entered > accepted.entered

@@ -94,7 +94,7 @@ let hubChecks: [Check] = [
                 expected: say(
                     "less than 16 MB more, when \((count * 32_000) >> 20) MB are sent to a member that reads nothing",
                     "向一个什么也不读的成员发送 \((count * 32_000) >> 20) MB，内存增加不到 16 MB"),
-                got: "\(grown >> 20) MB", cause: "keeps-everything")
+                got: "\(grown >> 20) MB", cause: "queue-without-end")
         }
         // What it was not sent it has missed: it finds the end behind what is on its way.
         let expected = say("the member that reads nothing is thrown out", "什么也不读的成员被请出去")

@@ -7,20 +7,20 @@ import Wire
 private let entry = "pool-server"
 private let exchange = lesson12Exchange
 private let limits = Lesson12.limits
-private let suspects: [Cause] = [.sharedConnection, .waitsForThread, .poolThreadGone]
+private let suspects: [Cause] = [.sharedConnection, .waitsForThread, .poolThreadGone, .turnedAway]
 
 let poolChecks: [Check] =
     answerChecks(entry, "pool")
     + concurrentServerChecks(
         entry, prefix: "pool", exchange: exchange, clients: limits.threads, suspects: suspects + [.fewThreads])
     + boundChecks
-    + gracefulStopChecks(entry, prefix: "pool", suspects: [])
+    + gracefulStopChecks(entry, prefix: "pool", before: suspects)
     + [
         Check(
             "pool-stop-full",
             suspects: [
                 .closedUnderACall, .returnedBeforeClosing, .idleHoldsStop, .idleTaskHoldsStop, .stopUnheard,
-            ]
+            ] + suspects
         ) {
             trial in
             let server = try trial.serve(entry)

@@ -7,12 +7,15 @@ import Wire
 private let exchange = lesson12Exchange
 
 /// - Parameter suspects: mistakes that only a server of its kind can make.
-func gracefulStopChecks(_ entry: String, prefix: String, suspects: [Cause]) -> [Check] {
+/// - Parameter before: those that it can make only before it was asked to stop.
+func gracefulStopChecks(
+    _ entry: String, prefix: String, suspects: [Cause] = [], before: [Cause] = []
+) -> [Check] {
     let suspects =
         suspects + [
             .closedUnderACall, .returnedBeforeClosing, .idleHoldsStop, .deafHoldsStop, .idleTaskHoldsStop, .stopUnheard,
             .notAllWoken,
-        ]
+        ] + before
     return [
         Check("\(prefix)-stop-alone", suspects: suspects) { trial in
             let server = try trial.serve(entry)
@@ -45,7 +48,7 @@ func gracefulStopChecks(_ entry: String, prefix: String, suspects: [Cause]) -> [
                 expected: say("nothing is done with a connection that is closed", "连接关闭之后不再对它做任何事"),
                 got: "\(stray.callText) = -1 EBADF", cause: "closed-number-kept")
         },
-        Check("\(prefix)-stop-finishes", suspects: [.droppedAtStop] + suspects) { trial in
+        Check("\(prefix)-stop-finishes", suspects: [.closedUnderACall, .droppedAtStop] + suspects) { trial in
             let server = try trial.serve(entry)
             let idle = try server.connect()
             try exchange.run(idle)

@@ -26,29 +26,32 @@ private let iterativeChecks: [Check] =
                 try client.expectEnd()
             }
         },
-        Check("iterative-alone") { trial in
+        Check("iterative-alone", suspects: Cause.streamServer) { trial in
             let server = try trial.serve("iterative-server")
             for _ in 0..<10 { try exchange.runOnce(server) }
             try trial.expectOneThread(server)
         },
-    ] + streamServerChecks("iterative-server", prefix: "iterative", exchange: exchange)
+    ]
+    + streamServerChecks(
+        "iterative-server", prefix: "iterative", exchange: exchange, suspects: [.answeredNothing])
 
 private let forkChecks: [Check] =
     answerChecks("fork-server", "fork")
     + concurrentServerChecks(
-        "fork-server", prefix: "fork", exchange: exchange, clients: 30, suspects: [.waitsForChild])
+        "fork-server", prefix: "fork", exchange: exchange, clients: 30,
+        suspects: [.sentStaleBytes, .waitsForChild, .clientReset, .parentKeepsConnection])
     + forkServerChecks("fork-server", prefix: "fork", exchange: exchange)
-    + streamServerChecks("fork-server", prefix: "fork", exchange: exchange, suspects: [.waitsForChild, .zombies])
-
-private let threadSuspects: [Cause] = [.sharedConnection, .waitsForThread, .fewThreads]
+    + streamServerChecks(
+        "fork-server", prefix: "fork", exchange: exchange, suspects: Cause.forkServer + [.answeredNothing])
 
 private let threadChecks: [Check] =
     answerChecks("thread-server", "thread")
     + concurrentServerChecks(
-        "thread-server", prefix: "thread", exchange: exchange, clients: 50, suspects: threadSuspects)
+        "thread-server", prefix: "thread", exchange: exchange, clients: 50,
+        suspects: [.sentStaleBytes] + Cause.threadServer)
     + threadServerChecks("thread-server", prefix: "thread", exchange: exchange)
     + [
-        Check("thread-ends", suspects: [.leftOpen] + threadSuspects) { trial in
+        Check("thread-ends", suspects: [.leftOpen] + Cause.threadServer) { trial in
             let server = try trial.serve("thread-server")
             try exchange.runOnce(server)
             let before = server.subject.threadCount
@@ -79,4 +82,6 @@ private let threadChecks: [Check] =
                 poll(nil, 0, 5)
             }
         }
-    ] + streamServerChecks("thread-server", prefix: "thread", exchange: exchange, suspects: threadSuspects)
+    ]
+    + streamServerChecks(
+        "thread-server", prefix: "thread", exchange: exchange, suspects: Cause.threadServer + [.answeredNothing])

@@ -18,12 +18,7 @@ extension Cause {
         return count > 100 ? say("\(count) calls", "调用了 \(count) 次") : nil
     }
 
-    /// More bytes have come than a line may have, and it waits for the newline.
-    static let bufferedNoLineLimit = Cause("no-line-limit") { evidence in
-        evidence.timeline.blocked.last(where: \.isReceive)?.callText
-    }
-
-    /// It has what was asked for, and waits for more all the same.
+    /// It has what was asked for, and waits for more all the same: where the peer has sent just that.
     static let bufferedWaitsForMore = Cause("waits-for-full-buffer") { evidence in
         guard let call = evidence.timeline.blocked.last(where: \.isReceive) else { return nil }
         return call.callText
@@ -48,14 +43,22 @@ extension Cause {
         return sends[failed + 1].callText
     }
 
-    /// All has come, and it waits for more, or has other bytes: what an earlier recv brought was not looked at.
+    /// It waits for an exact count, and an earlier recv, which asked for more, brought bytes behind a line: nobody looked
+    /// at those.
     static let bufferedPassedOver = Cause("buffer-passed-over") { evidence in
-        if let blocked = evidence.timeline.blocked.last(where: \.isReceive) { return blocked.callText }
-        return evidence.failure.difference.isEmpty ? nil : ""
+        let calls = evidence.timeline.calls.filter(\.isReceive)
+        guard let blocked = calls.last, blocked.isBlocked,
+            let brought = calls.last(where: { $0.result > 0 && $0.length > blocked.length }),
+            let newline = brought.data.firstIndex(of: UInt8(ascii: "\n")), Int64(newline + 1) < brought.result
+        else { return nil }
+        return blocked.callText
     }
 
-    /// It waits for bytes that had come before the error.
+    /// It waits for bytes that had come, and some of them before the error.
     static let bufferedLost = Cause("lost-on-error") { evidence in
-        evidence.timeline.blocked.last(where: \.isReceive)?.callText
+        guard let failed = evidence.timeline.calls.first(where: { $0.isReceive && $0.failed && $0.error != EINTR }),
+            evidence.timeline.calls.contains(where: { $0.isReceive && $0.result > 0 && $0.entered < failed.entered })
+        else { return nil }
+        return evidence.timeline.blocked.last(where: \.isReceive)?.callText
     }
 }

@@ -35,10 +35,17 @@ func changed(_ line: [UInt8], to answer: Value) -> String? {
     return isReplaced ? "decoded-as-text" : nil
 }
 
+/// Is it found in the stream, but not where the stream goes on? A few bytes may be there by chance.
+func comesLater(_ answer: Value, in rest: ArraySlice<UInt8>) -> Bool {
+    guard case .bytes(let got) = answer, got.count > 7 else { return false }
+    return rest.indices.dropFirst().contains { rest[$0...].starts(with: got) }
+}
+
 struct Buffered {
     let trial: Trial
     let process: Subject
     let number: Int
+    let capacity: Int
     let peer: StreamPeer
 
     func begin(_ operations: [Operation]) throws -> PendingCall {
@@ -46,20 +53,47 @@ struct Buffered {
     }
 
     /// What came of each.
-    func answers(_ operations: [Operation]) throws -> [Value] { try answers(of: begin(operations)) }
+    func answers(_ operations: [Operation]) throws -> [Value] { try answers(of: begin(operations), operations) }
 
-    func answers(of call: PendingCall) throws -> [Value] {
-        guard case .list(let answers) = try call.value() else { throw LabError("buffered-do answers with a list") }
-        return answers
+    func answers(of call: PendingCall, _ operations: [Operation]) throws -> [Value] {
+        do {
+            guard case .list(let answers) = try call.value() else { throw LabError("buffered-do answers with a list") }
+            return answers
+        } catch var failure as Failure {
+            if isFilling(beyond: operations) { failure.cause = "waits-for-full-buffer" }
+            throw failure
+        }
+    }
+
+    /// It waits for a whole buffer, where less than that was asked for. (What came of it stays in the kernel until then.)
+    private func isFilling(beyond operations: [Operation]) -> Bool {
+        process.catchUp()
+        let most = operations.reduce(1) { if case .exactly(let count) = $1 { max($0, count) } else { $0 } }
+        return process.timeline.blocked.contains {
+            $0.isReceive && $0.arguments.0 & Int64(MSG_WAITALL as Int32) != 0 && $0.length > most
+        }
     }
 
     func expectDone(_ operations: [Operation]) throws {
-        for (operation, answer) in zip(operations, try answers(operations)) {
-            guard answer == .none else {
-                throw Failure(
-                    expected: say("\(operation.name) succeeds", "\(operation.name) 成功"), got: answer.outcomeText)
+        do {
+            for (operation, answer) in zip(operations, try answers(operations)) {
+                guard answer == .none else {
+                    throw Failure(
+                        expected: say("\(operation.name) succeeds", "\(operation.name) 成功"), got: answer.outcomeText)
+                }
             }
+        } catch var failure as Failure {
+            if hasSentTooSoon(operations) { failure.cause = "no-write-buffer" }
+            throw failure
         }
+    }
+
+    /// Of the first write something was sent, though it did not fill the buffer and nobody flushed.
+    private func hasSentTooSoon(_ operations: [Operation]) -> Bool {
+        guard let first = sends.first, case .write(let bytes)? = operations.first, operations.count == 1 else {
+            return false
+        }
+        return bytes.count < capacity && !first.data.isEmpty && bytes.starts(with: first.data)
     }
 
     func expectError(_ code: Int32, of operation: Operation, says answer: Value) throws {
@@ -81,6 +115,12 @@ struct Buffered {
     var sends: [Call] {
         process.catchUp()
         return process.timeline.calls.filter(\.isSend)
+    }
+
+    /// How many bytes it has taken.
+    var received: Int {
+        process.catchUp()
+        return process.timeline.receivedCount
     }
 
     /// How many bytes went.
@@ -149,7 +189,7 @@ extension Trial {
         let call = try begin("buffered-make", [listener.socketArgument, .int(capacity)], in: process)
         let peer = try listener.accept(from: call)
         guard case .int(let number) = try call.value() else { throw LabError("buffered-make answers with a number") }
-        return Buffered(trial: self, process: process, number: number, peer: peer)
+        return Buffered(trial: self, process: process, number: number, capacity: capacity, peer: peer)
     }
 
     /// - Parameter what: completes "expected …": line 7.

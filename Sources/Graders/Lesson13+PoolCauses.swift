@@ -18,38 +18,17 @@ extension Cause {
         return count > 1 ? say("\(count) connects", "connect 了 \(count) 次") : nil
     }
 
-    /// Threads wait for the lock that one of them holds while it waits for the server.
-    static let poolOneAtATime = Cause("one-at-a-time") { evidence in
-        let blocked = evidence.timeline.blocked.filter(\.isReceive)
-        return blocked.count == 1 ? blocked[0].callText : nil
+    /// Made by the thread that makes pools; each job has one of its own.
+    static let poolOpenedInAdvance = Cause("opened-in-advance") { evidence in
+        evidence.timeline.calls("socket", "connect").first { $0.thread == $0.process }?.callText
     }
 
-    /// One thread waits for a new connection, and all others for the lock that it holds meanwhile.
-    static let poolConnectsUnderLock = Cause("connects-under-lock") { evidence in
-        evidence.timeline.blocked.last { $0.name == "connect" || $0.isWait }?.callText
-    }
-
-    /// Two threads read from one connection.
-    static let poolLentTwice = Cause("lent-twice") { evidence in
-        var inside: [Int32: Call] = [:]
-        for call in evidence.timeline.calls where call.isReceive {
-            if let other = inside[call.descriptor], other.thread != call.thread,
-                other.returned.map({ $0 > call.entered }) ?? true
-            {
-                return say(
-                    "two threads are in recv on descriptor \(call.descriptor)",
-                    "有两个线程在对描述符 \(call.descriptor) 调用 recv")
-            }
-            inside[call.descriptor] = call
-        }
-        return nil
-    }
+    /// One thread asked on a connection while another waited for its answer there.
+    static let poolLentTwice = Cause("lent-twice") { $0.timeline.connectionOfTwo }
 
     static let poolWaitsWithoutDeadline = Cause("waits-without-deadline") {
         $0.failure.got.contains(stillRunning)
     }
-
-    static let poolWaiterForgotten = Cause("waiter-not-woken") { $0.failure.got.contains(stillRunning) }
 
     static let poolAnswersMixed = Cause("stale-answer") { evidence in
         evidence.timeline.calls.last { $0.isReceive && $0.data.starts(with: Array("late".utf8)) }
@@ -62,4 +41,40 @@ extension Cause {
     }
 
     private static var stillRunning: String { say("still running", "仍在运行") }
+}
+
+extension Timeline {
+    /// Which connection was used by two threads at once.
+    fileprivate var connectionOfTwo: String? {
+        /// What its user did last: it sent a request, or waits for the answer.
+        var using: [Int32: Call] = [:]
+        for call in calls {
+            if call.name == "close" { using[call.descriptor] = nil }
+            guard call.isUse else { continue }
+            if let other = using[call.descriptor], other.thread != call.thread, !other.returnIsLost,
+                other.isSend || other.returned ?? .max > call.entered
+            {
+                return say(
+                    "two threads used descriptor \(call.descriptor) at once", "两个线程同时使用描述符 \(call.descriptor)")
+            }
+            using[call.descriptor] = call
+        }
+        return nil
+    }
+
+    /// Several jobs want a connection. One waits for its answer, and none has ever asked while another did.
+    var isOneAtATime: Bool {
+        let uses = calls.filter(\.isUse)
+        return blocked.filter(\.isUse).count == 1
+            && zip(uses, uses.dropFirst()).allSatisfy {
+                $0.thread == $1.thread || !$0.isSend && $0.returned ?? .max <= $1.entered
+            }
+    }
+}
+
+extension Call {
+    /// A job's own: a pool that looks at an idle connection does not wait.
+    fileprivate var isUse: Bool {
+        isSend && !failed || isReceive && arguments.0 & Int64((MSG_DONTWAIT as Int32) | (MSG_PEEK as Int32)) == 0
+    }
 }

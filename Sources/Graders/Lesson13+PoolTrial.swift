@@ -118,6 +118,16 @@ struct TriedPool {
         try expect(try outcomes(of: call)[0].answer, toBe: request)
     }
 
+    /// One job was begun then, an idle connection was there for it, and the request did not come on that.
+    func whyNotReused(since asked: UInt64) -> String? {
+        // A connection that was closed is noticed before the next one is asked for.
+        let call = try? process.waitForTimeline(until: Deadline(in: 2)) { timeline in
+            timeline.calls.first { $0.entered > asked && ($0.name == "connect" || $0.isSend) }
+        }
+        guard let call else { return process.hasAnswered ? nil : "place-lost" }
+        return call.name == "connect" ? "connects-each-time" : nil
+    }
+
     /// A job gets no connection, but this error.
     func expectError(_ code: Int32, _ expected: String) throws {
         let answer = try outcomes(of: begin([.touch(timeout: 500)]))[0].answer
@@ -157,7 +167,7 @@ struct TriedPool {
 
 extension Trial {
     /// What was lent for longer than the idle limit, and came back just now, has not been idle.
-    func expectIdleFromReturn(limit: Int, lentFor: Int) throws {
+    func expectIdleFromReturn(limit: Int, lentFor: Int, else cause: String) throws {
         for _ in 1...3 {
             var isJudged = false
             try withReversingServer(holds: true) { server in
@@ -179,7 +189,7 @@ extension Trial {
                     say(
                         "connections, if one was lent for \(lentFor) ms, came back, and was asked for at once",
                         "一个连接借出 \(lentFor) 毫秒，刚还回来就又要用，连接数"),
-                    cause: "idle-while-lent")
+                    cause: cause)
             }
             if isJudged { return }
         }

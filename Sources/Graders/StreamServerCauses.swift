@@ -18,7 +18,8 @@ extension Cause {
 
     /// Mistakes that any check of a TCP server may run into; a check's own suspects come before them.
     static let streamServer: [Cause] = [
-        .clientReset, .closedTwice, .readsPastTheEnd, .closedTooEarly, .sentStaleBytes, .waitsForMore, .neverClosesIt,
+        .serverServedOnce, .clientReset, .closedTwice, .readsPastTheEnd, .closedTooEarly, .sentStaleBytes,
+        .waitsForMore, .neverClosesIt,
     ]
 
     // MARK: Listening
@@ -199,12 +200,14 @@ extension Cause {
         evidence.timeline.blocked.last { $0.name == "waitpid" || $0.name == "wait" }?.callText
     }
 
-    /// A thread serves, but nobody is back in accept: the one that accepts waits for the thread to end.
+    /// One thread serves, but nobody is back in accept: the one that accepts waits for the thread to end.
     static let waitsForThread = Cause("waits-for-thread") { evidence in
         let timeline = evidence.timeline
         // Who spins does not wait.
         guard evidence.loadNow < 0.05, let accepting = timeline.calls.last(where: \.isAccept), !accepting.isBlocked,
             let serving = timeline.blocked.last(where: { $0.isReceive || $0.isSend }),
+            // Several serve where a pool waits for room; who was asked to stop accepts nobody.
+            timeline.blocked.filter({ $0.isReceive || $0.isSend }).count == 1, evidence.stopAsked == nil,
             serving.process == accepting.process, serving.thread != accepting.thread,
             // In poll it is about to call accept again.
             !timeline.blocked.contains(where: { $0.isWait && $0.thread == accepting.thread })

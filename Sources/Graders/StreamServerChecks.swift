@@ -240,7 +240,8 @@ private struct StreamServerChecks {
 
     /// Some connections are cut within the first question or answer; all others are served as on a good day.
     var badNetwork: Check {
-        check("bad-network", suspects: [.serverServedOnce, .clientEndedServer, .leftOpen]) { [entry, exchange] trial in
+        check("bad-network", suspects: [.serverServedOnce, .clientEndedServer, .parentKeepsConnection, .leftOpen]) {
+            [entry, exchange] trial in
             let server = try trial.serve(entry)
             let first = (exchange.opening?.bytes ?? []) + exchange.question
             let weather = StreamNetwork.Weather(halfClosed: 25, reset: 25, after: 0...first.count, slice: 1...7)

@@ -4,6 +4,15 @@ import GraderKit
 import Sockets
 import Wire
 
+extension Cause {
+    /// Mistakes that any check of a server with a thread for each client may run into.
+    static let threadServer: [Cause] = [.sharedConnection, .waitsForThread, .fewThreads]
+    /// The same with a process for each.
+    static let forkServer: [Cause] = [
+        .waitsForChild, .childKeepsServing, .zombies, .clientReset, .parentKeepsConnection,
+    ]
+}
+
 /// - Parameter prefix: what its checks' ids begin with: `threaded`.
 func threadServerChecks(_ entry: String, prefix: String, exchange: Exchange) -> [Check] {
     [

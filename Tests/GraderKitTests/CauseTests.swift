@@ -319,6 +319,15 @@ final class CauseTests: XCTestCase {
         XCTAssertNil(found)
     }
 
+    /// Each client has a thread, or the thread that accepts does nothing else.
+    func testBlockedInReceiveOnAnotherThread() {
+        serve()
+        accept(4)
+        connections = 2
+        tap.enter("recv", 4, length: 1024, thread: 101)
+        XCTAssertNil(found)
+    }
+
     /// A socket that was not accepted: a client's own, or one of UDP.
     func testBlockedInAnotherReceive() {
         serve()
