@@ -128,7 +128,7 @@ private let receiveExactlyChecks: [Check] = [
                 got: say("\(count) were taken", "取走了 \(count) 字节"), cause: "took-too-much")
         }
     },
-    Check("receive-end", suspects: [.readsPastTheEnd, .endUnnoticed]) { trial in
+    Check("receive-end", suspects: [.readsPastTheEnd, .endUnnoticed, .oneReceiveIsOneMessage]) { trial in
         for count in [0, 7] {
             let listener = try trial.listen()
             let call = try trial.begin("receive-exactly", [listener.socketArgument, .int(10)])
@@ -138,7 +138,7 @@ private let receiveExactlyChecks: [Check] = [
             try expectEnded(call, after: count)
         }
     },
-    Check("receive-reset", suspects: [.breakUnnoticed]) { trial in
+    Check("receive-reset", suspects: [.breakUnnoticed, .oneReceiveIsOneMessage]) { trial in
         let listener = try trial.listen()
         let call = try trial.begin("receive-exactly", [listener.socketArgument, .int(10)])
         let peer = try listener.accept(from: call)
@@ -146,7 +146,7 @@ private let receiveExactlyChecks: [Check] = [
         peer.reset()
         try expectSocketError([ECONNRESET], from: call)
     },
-    Check("receive-eintr", suspects: [.readsPastTheEnd]) { trial in
+    Check("receive-eintr", suspects: [.readsPastTheEnd, .endUnnoticed]) { trial in
         for plan in [
             FaultPlan.fail(.receive, 1, through: 3, with: EINTR),
             .fail(.receive, 3, through: 4, with: EINTR) + .most(10, each: .receive),

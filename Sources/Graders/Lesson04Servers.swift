@@ -9,26 +9,27 @@ import Wire
 let lesson04ServerChecks: [Check] = [
     answerChecks("uppercase-server", "uppercase"), [uppercaseBytes, uppercaseNext],
     streamServerChecks(
-        "uppercase-server", prefix: "uppercase", exchange: exchange, suspects: [.answeredNothing]),
+        "uppercase-server", prefix: "uppercase", exchange: exchange, suspects: [.serverServedOnce, .answeredNothing]),
 
     answerChecks("threaded-server", "threaded"),
     concurrentServerChecks(
         "threaded-server", prefix: "threaded", exchange: exchange, clients: 100,
-        suspects: [.sentStaleBytes, .sharedConnection, .waitsForThread, .fewThreads]),
+        suspects: [.sentStaleBytes, .sharedConnection, .waitsForThread, .fewThreads, .answeredNothing]),
     threadServerChecks("threaded-server", prefix: "threaded", exchange: exchange),
     streamServerChecks(
         "threaded-server", prefix: "threaded", exchange: exchange,
-        suspects: [.sharedConnection, .waitsForThread, .fewThreads, .answeredNothing]),
+        suspects: [.serverServedOnce, .sharedConnection, .waitsForThread, .fewThreads, .answeredNothing]),
 
     answerChecks("forking-server", "forking"),
     concurrentServerChecks(
         "forking-server", prefix: "forking", exchange: exchange, clients: 50,
-        suspects: [.sentStaleBytes, .waitsForChild, .clientReset, .parentKeepsConnection]),
+        suspects: [.sentStaleBytes, .waitsForChild, .clientReset, .parentKeepsConnection, .answeredNothing]),
     forkServerChecks("forking-server", prefix: "forking", exchange: exchange),
     streamServerChecks(
         "forking-server", prefix: "forking", exchange: exchange,
         suspects: [
-            .waitsForChild, .childKeepsServing, .zombies, .clientReset, .parentKeepsConnection, .answeredNothing,
+            .serverServedOnce, .waitsForChild, .childKeepsServing, .zombies, .clientReset, .parentKeepsConnection,
+            .answeredNothing,
         ]),
 ].flatMap { $0 }
 
