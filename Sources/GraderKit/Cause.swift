@@ -75,11 +75,13 @@ extension Cause {
     /// What a crash means in this check: `id` says more than the general words.
     ///
     /// - Parameter matches: asks whether this is the crash that is meant, from what Swift says of it.
+    /// - Parameter hasHappened: asks whether what leads to it was there.
     public static func crash(
-        meaning id: String, when matches: @escaping @Sendable (_ crashText: String) -> Bool = { _ in true }
+        meaning id: String, when matches: @escaping @Sendable (_ crashText: String) -> Bool = { _ in true },
+        after hasHappened: @escaping @Sendable (Timeline) -> Bool = { _ in true }
     ) -> Cause {
         var cause = Cause(id) { evidence in
-            crash.find(evidence).flatMap { matches($0) ? $0 : nil }
+            crash.find(evidence).flatMap { matches($0) && hasHappened(evidence.timeline) ? $0 : nil }
         }
         cause.explainsCrash = true
         return cause
@@ -133,9 +135,11 @@ extension Cause {
 
     // MARK: What it was doing
 
-    /// A receive on a connection that has nothing to say, while others wait.
+    /// A receive on a connection that has nothing to say, while others wait, and nobody looks after them.
     public static let blockedInReceive = Cause("blocked-in-recv") { evidence in
-        guard evidence.connections > 1, evidence.failure.difference.isEmpty else { return nil }
+        guard evidence.connections > 1, evidence.failure.difference.isEmpty,
+            !evidence.timeline.blocked.contains(where: { $0.isAccept || $0.isWait })
+        else { return nil }
         return evidence.timeline.receiveThatHoldsAll?.callText
     }
 
@@ -209,6 +213,30 @@ extension Cause {
         return nil
     }
 
+    /// What failed with EBADF or ENOTSOCK had been a socket until the program closed it. `shutdown` in both directions is
+    /// part of putting away, and who closes a listener may mean that accept comes back.
+    static let usedAfterClose = Cause("used-after-close") { evidence in
+        let calls = evidence.timeline.calls
+        for (index, call) in calls.enumerated()
+        where call.failed && !call.perturbed && (call.error == EBADF || call.error == ENOTSOCK) {
+            if call.name == "close" || call.name == "shutdown" && call.arguments.0 == Int64(SHUT_RDWR as Int32)
+                || call.isAccept || call.isWait
+            {
+                continue
+            }
+            let last = calls[..<index].last {
+                $0.process == call.process
+                    && ($0.name == "close" && $0.result == 0 && $0.descriptor == call.descriptor
+                        || ($0.isAccept || $0.name == "socket") && $0.result == Int64(call.descriptor))
+            }
+            guard let last, last.name == "close", last.returned.map({ $0 < call.entered }) == true else { continue }
+            return say(
+                "\(call.callText) = -1 \(errorName(call.error)), after \(last.callText)",
+                "\(last.callText) 之后，\(call.callText) = -1 \(errorName(call.error))")
+        }
+        return nil
+    }
+
     /// The rest of a send that took only a part was never sent: nothing was sent after it, or something else was.
     public static let shortSend = Cause("short-send-ignored") { evidence in
         let calls = evidence.timeline.calls
@@ -266,11 +294,11 @@ extension Cause {
     static let crashes: [Cause] = [
         memory, threadLimit, fileSize, flood, sigpipe, cpuLimit, misaligned, overflow, indexOutOfRange, crash,
     ]
-    /// What explains a failure of any check, the surest first. A server may have come back because of an `EINTR`, so
-    /// that is looked at before.
+    /// What explains a failure of any check, the surest first. A server may have come back because of an `EINTR`, or of a
+    /// port that nobody asked it for, so these are looked at before.
     static let general: [Cause] = [
-        interruptedCall, portTaken, threw, returnedEarly, exited, killed, portInHostOrder, ignoredPort, ignoredHost,
-        couldNotStart, neverBound, neverListened, shortSend, spinning, busy, blockedInReceive,
+        interruptedCall, portInHostOrder, ignoredPort, portTaken, usedAfterClose, threw, returnedEarly, exited, killed,
+        ignoredHost, couldNotStart, neverBound, neverListened, shortSend, spinning, busy, blockedInReceive,
     ]
 }
 

@@ -128,7 +128,7 @@ private let receiveExactlyChecks: [Check] = [
                 got: say("\(count) were taken", "取走了 \(count) 字节"), cause: "took-too-much")
         }
     },
-    Check("receive-end", suspects: [.readsPastTheEnd, .endUnnoticed]) { trial in
+    Check("receive-end", suspects: [.readsPastTheEnd, .endUnnoticed, .oneReceiveIsOneMessage]) { trial in
         for count in [0, 7] {
             let listener = try trial.listen()
             let call = try trial.begin("receive-exactly", [listener.socketArgument, .int(10)])
@@ -138,7 +138,7 @@ private let receiveExactlyChecks: [Check] = [
             try expectEnded(call, after: count)
         }
     },
-    Check("receive-reset", suspects: [.breakUnnoticed]) { trial in
+    Check("receive-reset", suspects: [.breakUnnoticed, .oneReceiveIsOneMessage]) { trial in
         let listener = try trial.listen()
         let call = try trial.begin("receive-exactly", [listener.socketArgument, .int(10)])
         let peer = try listener.accept(from: call)

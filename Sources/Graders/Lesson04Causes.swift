@@ -6,32 +6,45 @@ import Sockets
 import Wire
 
 extension Cause {
-    /// One receive, and what it gave was taken for all there is.
+    /// One receive on each connection, and what the last gave was taken for all there is.
     static let oneReceiveIsOneMessage = Cause("one-recv-one-message") { evidence in
-        let receives = evidence.timeline.calls.filter { $0.isReceive && $0.returned != nil && $0.error != EINTR }
-        guard receives.count == 1, receives[0].result > 0 else { return nil }
+        let receives = evidence.timeline.calls.filter { $0.isReceive && $0.error != EINTR }
+        guard let last = receives.last, last.result > 0, Set(receives.map(\.descriptor)).count == receives.count else {
+            return nil
+        }
         return say(
-            "\(receives[0].name) was called once and returned \(receives[0].result) byte\(receives[0].result == 1 ? "" : "s")",
-            "\(receives[0].name) 只调用了一次，返回 \(receives[0].result) 字节")
+            "\(last.name) was called once and returned \(last.result) byte\(last.result == 1 ? "" : "s")",
+            "\(last.name) 只调用了一次，返回 \(last.result) 字节")
     }
 
     /// After a short send it began anew, and bytes arrived twice.
     static let sentAgainFromTheStart = Cause("sent-again-from-the-start") { evidence in
-        let all = evidence.timeline.calls.filter(\.isSend)
-        if let index = all.indices.dropLast().first(where: {
-            all[$0].error == EINTR && all[$0].data != all[0].data && all[$0 + 1].data == all[0].data
-        }) {
+        let calls = evidence.timeline.calls
+        for (index, send) in calls.enumerated() where send.isSend {
+            func isOfThisConnection(_ call: Call) -> Bool {
+                call.descriptor == send.descriptor && call.process == send.process
+            }
+            /// What it received in between was another question.
+            func isReceive(_ call: Call) -> Bool {
+                call.isReceive && call.thread == send.thread && isOfThisConnection(call)
+            }
+            let isShort = send.result > 0 && send.result < send.length
+            guard isShort || send.error == EINTR,
+                let next = calls[(index + 1)...].first(where: { isReceive($0) || $0.isSend && isOfThisConnection($0) }),
+                next.isSend
+            else { continue }
+            if isShort {
+                guard next.length == send.length, next.data == send.data else { continue }
+                return say(
+                    "both sends were given \(send.length) bytes, the first took \(send.result)",
+                    "两次 send 都给了 \(send.length) 字节，第一次接受了 \(send.result) 字节")
+            }
+            let start = calls[..<index].lastIndex(where: isReceive) ?? 0
+            guard let first = calls[start..<index].first(where: { $0.isSend && isOfThisConnection($0) }),
+                first.length > send.length, next.length == first.length, next.data == first.data
+            else { continue }
             return say(
-                "after EINTR it sent all \(all[index + 1].length) bytes again",
-                "EINTR 之后又从头发送全部 \(all[index + 1].length) 字节")
-        }
-        let sends = all.filter { $0.result > 0 }
-        for (index, send) in sends.enumerated() where send.result < send.length {
-            let next = sends[(index + 1)...].first { $0.descriptor == send.descriptor && $0.process == send.process }
-            guard let next, next.length == send.length, next.data == send.data else { continue }
-            return say(
-                "both sends were given \(send.length) bytes, the first took \(send.result)",
-                "两次 send 都给了 \(send.length) 字节，第一次接受了 \(send.result) 字节")
+                "after EINTR it sent all \(next.length) bytes again", "EINTR 之后又从头发送全部 \(next.length) 字节")
         }
         return nil
     }
@@ -51,16 +64,22 @@ extension Cause {
         return nil
     }
 
-    /// A call failed, and the function returned as if nothing had happened.
+    /// A call failed, and the function returned as if nothing had happened, or threw something else.
     static let breakUnnoticed = Cause("break-unnoticed") { evidence in
-        let failed = evidence.timeline.calls.last { $0.failed && $0.error != EINTR && !$0.name.hasPrefix("close") }
+        let failed = evidence.timeline.calls.last {
+            $0.failed && $0.error != EINTR && !$0.name.hasPrefix("close")
+                && !evidence.failure.got.contains("(\(errorName($0.error)))")
+        }
         return failed.map { "\($0.callText) = -1 \(errorName($0.error))" }
     }
 
     /// A receive returned 0, and the function returned what it had.
     static let endUnnoticed = Cause("end-unnoticed") { evidence in
-        evidence.timeline.calls.last { $0.isReceive && $0.returned != nil && $0.result == 0 && $0.length > 0 }
-            .map { "\($0.callText) = 0" }
+        guard evidence.failure.got.hasPrefix(say("returned", "返回")),
+            let last = evidence.timeline.calls.last(where: { $0.isReceive && $0.returned != nil }), last.result == 0,
+            last.length > 0
+        else { return nil }
+        return "\(last.callText) = 0"
     }
 
     static let receivesWithoutRoom = Cause("receives-without-room") { evidence in
@@ -137,7 +156,9 @@ extension Cause {
         guard case .returned? = evidence.returned, evidence.stopAsked == nil,
             calls.filter({ $0.isAccept && $0.result >= 0 }).count == 1,
             // An error may have ended it.
-            !calls.contains(where: { ($0.isReceive || $0.isSend || $0.isAccept) && $0.failed && $0.error != EINTR })
+            !calls.contains(where: {
+                ($0.isAccept || $0.isReceive || $0.isSend) && $0.failed && $0.error != EINTR && $0.error != EAGAIN
+            })
         else { return nil }
         return ""
     }
@@ -182,6 +203,13 @@ extension Cause {
         }
         return say("\(waiting) threads for \(open.count) connections", "\(open.count) 个连接只有 \(waiting) 个线程")
     }
+
+    /// No trap of Swift's own, and the table of descriptors was full: a library could not do without one.
+    static let crashAtFullTable = Cause.crash(
+        meaning: "crash-at-full-table", when: { $0.isEmpty },
+        after: { timeline in
+            timeline.calls.contains { $0.isAccept && !$0.perturbed && ($0.error == EMFILE || $0.error == ENFILE) }
+        })
 
     static let neverForked = Cause("never-forked") { $0.timeline.count("fork") == 0 }
 

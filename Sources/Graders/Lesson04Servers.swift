@@ -9,25 +9,25 @@ import Wire
 let lesson04ServerChecks: [Check] = [
     answerChecks("uppercase-server", "uppercase"), [uppercaseBytes, uppercaseNext],
     streamServerChecks(
-        "uppercase-server", prefix: "uppercase", exchange: exchange, suspects: [.answeredNothing]),
+        "uppercase-server", prefix: "uppercase", exchange: exchange, suspects: [.serverServedOnce, .answeredNothing]),
 
     answerChecks("threaded-server", "threaded"),
     concurrentServerChecks(
         "threaded-server", prefix: "threaded", exchange: exchange, clients: 100,
-        suspects: [.sentStaleBytes] + Cause.threadServer),
+        suspects: [.sentStaleBytes] + Cause.threadServer + [.answeredNothing]),
     threadServerChecks("threaded-server", prefix: "threaded", exchange: exchange),
     streamServerChecks(
         "threaded-server", prefix: "threaded", exchange: exchange,
-        suspects: Cause.threadServer + [.answeredNothing]),
+        suspects: [.serverServedOnce] + Cause.threadServer + [.answeredNothing]),
 
     answerChecks("forking-server", "forking"),
     concurrentServerChecks(
         "forking-server", prefix: "forking", exchange: exchange, clients: 50,
-        suspects: [.sentStaleBytes, .waitsForChild, .clientReset, .parentKeepsConnection]),
+        suspects: [.sentStaleBytes, .waitsForChild, .clientReset, .parentKeepsConnection, .answeredNothing]),
     forkServerChecks("forking-server", prefix: "forking", exchange: exchange),
     streamServerChecks(
         "forking-server", prefix: "forking", exchange: exchange,
-        suspects: Cause.forkServer + [.answeredNothing]),
+        suspects: [.serverServedOnce] + Cause.forkServer + [.answeredNothing]),
 ].flatMap { $0 }
 
 private let exchange = Exchange("Hello, 123", answer: "HELLO, 123")

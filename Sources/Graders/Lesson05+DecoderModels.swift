@@ -134,7 +134,8 @@ struct DecoderModel {
         if end != nil || mistake != .limitCheckedLate { try check(end ?? buffer.count) }
         guard let end else {
             if mistake == .limitOnBuffer && variant == 1 { try check(handedOut + buffer.count) }
-            searched = handedOut + buffer.count
+            // A mark behind the end may stay there.
+            searched = max(variant == 0 ? 0 : searched, handedOut + buffer.count)
             return nil
         }
         handedOut += end + 1

@@ -224,8 +224,18 @@ extension Trial {
                 throw LabError("\(entry) answered \(value.text)")
             }
             guard case .int(let count) = list[0] else { throw LabError("\(entry) answered \(value.text)") }
-            try expect(count, equals: times, say("messages in a stream of \(size) bytes", "\(size) 字节的流里的消息数"))
+            try expect(
+                count, equals: times, say("messages in a stream of \(size) bytes", "\(size) 字节的流里的消息数"),
+                cause: count == times ? nil : shown(by: pattern(64)))
             return Double(time) / 1e9
+        }
+        /// What a short stream of this kind shows.
+        func shown(by pattern: ([UInt8], Int)) throws -> String? {
+            let stream = Array([[UInt8]](repeating: pattern.0, count: pattern.1).joined())
+            do { try expect(framing, chunk == 1 ? byteByByte(stream) : whole(stream)) } catch let failure as Failure {
+                return failure.cause
+            }
+            return nil
         }
         _ = try seconds(size / 8)
         let (small, large) = (try seconds(size), try seconds(4 * size))

@@ -123,7 +123,7 @@ let receiveFileChecks: [Check] = [
             try inbox.expectNames([])
         }
     },
-    Check("receive-file-hidden") { trial in
+    Check("receive-file-hidden", suspects: [.waitsForMoreThanAnnounced]) { trial in
         let inbox = try Inbox(trial)
         let content = trial.random.bytes(200_000)
         let stream = transfer("data.bin", content)
@@ -199,7 +199,7 @@ let receiveFileChecks: [Check] = [
             try inbox.expectNames([])
         }
     },
-    Check("receive-file-memory") { trial in
+    Check("receive-file-memory", suspects: [.waitsForMoreThanAnnounced]) { trial in
         let inbox = try Inbox(trial)
         let process = try trial.launch()
         var peaks: [Int] = []
@@ -215,7 +215,7 @@ let receiveFileChecks: [Check] = [
         }
         try trial.expectLittleMemory(peaks)
     },
-    Check("receive-file-descriptors") { trial in
+    Check("receive-file-descriptors", suspects: [.waitsForMoreThanAnnounced]) { trial in
         let inbox = try Inbox(trial)
         let process = try trial.launch()
         // Three ways out: it went well, the stream ended too early, the name was bad.

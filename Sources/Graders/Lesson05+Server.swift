@@ -11,7 +11,8 @@ private let largestMessage = 1 << 20
 let framedEchoChecks: [Check] =
     [
         Check("echo-frames", suspects: decoding + [.neverAnswered, .waitsForMore]) { trial in
-            let client = try trial.serve(server).connect()
+            let service = try trial.serve(server)
+            let client = try service.connect()
             for message in [Array("hello".utf8), [], trial.random.bytes(300), Array("\0\n粘包".utf8)] {
                 try client.send(framed(message))
                 try client.expectFrame(message, trial)
@@ -23,6 +24,9 @@ let framedEchoChecks: [Check] =
                 failure.expected = say(
                     "a frame of exactly 1 MiB (\(largestMessage) bytes) comes back",
                     "正好 1 MiB（\(largestMessage) 字节）的帧被发回")
+                if failure.cause == nil, try service.echoes(framed(longest.dropLast(4))) {
+                    failure.cause = "limit-off-by-one"
+                }
                 throw failure
             }
         },
@@ -69,7 +73,10 @@ let framedEchoChecks: [Check] =
             let expected = say("the program closes \(client.name)", "程序关闭\(client.name)")
             switch try client.receive(64, until: Deadline(), expected: expected) {
             case .end, .broken: break
-            case .late: throw Failure(expected: expected, got: say("it is still open", "它仍然开着"))
+            case .late:
+                throw Failure(
+                    expected: expected, got: say("it is still open", "它仍然开着"),
+                    cause: client.answersOneByte() ? "length-cut-to-bits" : nil)
             case .bytes(let bytes): throw Failure(expected: expected, got: say("an answer: ", "回答了 ") + quoted(bytes))
             }
             let next = try service.connect()
@@ -90,10 +97,22 @@ let framedEchoChecks: [Check] =
     + streamServerChecks(server, prefix: "echo", exchange: oneFrame, suspects: decoding)
 
 /// What goes wrong with frames, in the echo of any: asked before all that may be wrong with a server.
-private let decoding: [Cause] = [.fedWholeBuffer, .sameFrameAgain] + Cause.framingMistakes
+private let decoding: [Cause] = [.fedWholeBuffer, .sameFrameAgain, .framedChunk] + Cause.framingMistakes
 
 private let oneFrame = Exchange(question: framed(Array("Hello, 世界".utf8))) { client in
     try client.expect(framed(Array("Hello, 世界".utf8)))
+}
+
+extension Server {
+    /// To a client of its own.
+    fileprivate func echoes(_ frame: [UInt8]) throws -> Bool {
+        do {
+            let client = try connect()
+            try client.send(frame)
+            try client.expect(frame)
+            return true
+        } catch is Failure { return false }
+    }
 }
 
 extension StreamPeer {
@@ -106,10 +125,36 @@ extension StreamPeer {
             let mistakes: [(String, [UInt8])] = [
                 ("length-host-order", bigEndianBytes(count.byteSwapped)),
                 ("length-includes-header", bigEndianBytes(count + 4)), ("message-not-frame", Array(message.prefix(4))),
+                ("length-cut-to-bits", bigEndianBytes(count & 0xff)),
+                ("length-cut-to-bits", bigEndianBytes(count & 0xffff)),
             ]
-            failure.cause = mistakes.first { !$0.1.isEmpty && answer.starts(with: $0.1) }?.0
+            failure.cause =
+                mistakes.first {
+                    !$0.1.isEmpty && $0.1 != bigEndianBytes(count) && answer.starts(with: $0.1)
+                }?.0
+            if message.isEmpty && answer.isEmpty { failure.cause = reasonForNoEmptyFrame() }
             throw failure
         }
+    }
+
+    /// An empty frame was not answered. Does it come with the next one, or not at all?
+    private func reasonForNoEmptyFrame() -> String? {
+        let (empty, next) = (framed([UInt8]()), framed(Array("next".utf8)))
+        do {
+            try send(next)
+            guard case .bytes(let answer) = try receive(64, until: Deadline(in: 1), expected: "") else { return nil }
+            return empty.starts(with: answer) || answer.starts(with: empty)
+                ? "empty-message-waits" : answer == next ? "empty-dropped" : nil
+        } catch { return nil }
+    }
+
+    /// Of a length over 1 MiB only the low bits were looked at: one byte behind it makes the frame whole.
+    fileprivate func answersOneByte() -> Bool {
+        do {
+            try send("x")
+            guard case .bytes(let answer) = try receive(64, until: Deadline(in: 1), expected: "") else { return false }
+            return answer == framed(Array("x".utf8))
+        } catch { return false }
     }
 
     /// Several frames came at once and the first was answered. Are the others kept? One more frame brings it to light.
@@ -156,6 +201,24 @@ extension Cause {
         return nil
     }
 
+    /// What one receive gave was sent as one frame, though its first four bytes tell another length.
+    fileprivate static let framedChunk = Cause(FramingMistake.oneChunkOneMessage.rawValue) { evidence in
+        let calls = evidence.timeline.calls
+        for (index, chunk) in calls.enumerated() where chunk.isReceive && chunk.result > 4 {
+            let count = Int(chunk.result)
+            guard
+                let send = calls[(index + 1)...].first(where: {
+                    $0.isSend && $0.descriptor == chunk.descriptor && $0.process == chunk.process
+                }),
+                send.length == count, !chunk.data.starts(with: send.data.prefix(4)),
+                send.data.starts(with: bigEndianBytes(UInt32(count - 4))),
+                zip(send.data, chunk.data).dropFirst(4).allSatisfy(==)
+            else { continue }
+            return say("recv gave \(count) bytes, it sent them as one frame", "recv 给了 \(count) 字节，它当作一个帧发送了出去")
+        }
+        return nil
+    }
+
     /// What came back on each connection is what a decoder, or an encoder, with this one mistake makes of what was
     /// received there, and not what a right one does.
     fileprivate static let framingMistakes: [Cause] = FramingMistake.allCases.map { mistake in
@@ -172,8 +235,10 @@ extension Cause {
     static let keptConnection = Cause("connection-kept-after-error") { evidence in
         let calls = evidence.timeline.calls
         guard let waiting = calls.last(where: { $0.isReceive && $0.isBlocked }),
-            let last = calls.last(where: { $0.isReceive && $0.result > 0 && $0.descriptor == waiting.descriptor }),
-            last.data == bigEndianBytes(UInt32(largestMessage + 1))
+            calls.contains(where: {
+                $0.isReceive && $0.descriptor == waiting.descriptor
+                    && $0.data == bigEndianBytes(UInt32(largestMessage + 1))
+            })
         else { return nil }
         return waiting.callText
     }
@@ -198,6 +263,8 @@ private struct EchoedConnection {
     var isOver = false
     /// It is in the middle of something, or the tap did not keep all bytes: nothing can be said.
     var isUnclear = false
+    /// Of the last chunk only the beginning is known.
+    var isCut = false
     /// Its last call left the server with something to do.
     var isBusy = false
 
@@ -231,7 +298,9 @@ extension Timeline {
     fileprivate var echoes: [EchoedConnection] {
         var open: [Int64: EchoedConnection] = [:]
         var all: [EchoedConnection] = []
-        for call in calls {
+        // The thread that accepts enters accept again before another one closes the connection of this number.
+        func time(_ call: Call) -> UInt64 { call.isAccept ? call.returned ?? call.entered : call.entered }
+        for call in calls.sorted(by: { time($0) < time($1) }) {
             if call.isAccept && call.result >= 0 {
                 if let before = open[call.result] { all.append(before) }
                 open[call.result] = EchoedConnection()
@@ -242,15 +311,16 @@ extension Timeline {
             connection.isBusy =
                 call.isReceive ? call.result > 0 : call.isSend || connection.isBusy && call.name != "close"
             if call.isReceive && call.result > 0 {
-                connection.isUnclear = connection.isUnclear || call.data.count < Int(call.result)
+                connection.isUnclear = connection.isUnclear || connection.isCut
+                connection.isCut = call.data.count < Int(call.result)
                 connection.chunks.append(Array(call.data.prefix(Int(call.result))))
             } else if call.isReceive && call.returned != nil && call.error != EINTR && call.error != EAGAIN {
                 connection.isOver = true
             } else if call.isSend {
                 let count = max(0, Int(call.result))
                 connection.isUnclear =
-                    connection.isUnclear || call.data.count < count || call.failed && call.error != EINTR
-                    || call.returned == nil
+                    connection.isUnclear || connection.isCut || call.data.count < count
+                    || call.failed && call.error != EINTR || call.returned == nil
                 connection.sent += call.data.prefix(count)
                 connection.lastSend = call.data
             } else if call.name == "close" || call.name == "shutdown" {
@@ -263,6 +333,9 @@ extension Timeline {
             }
             open[key] = connection
         }
-        return (all + open.values).filter { !$0.isUnclear && !$0.isBusy && !$0.chunks.isEmpty }
+        // The beginning of a chunk may be enough to give up.
+        return (all + open.values).filter {
+            !$0.isUnclear && !$0.isBusy && !$0.chunks.isEmpty && (!$0.isCut || $0.gaveUp)
+        }
     }
 }

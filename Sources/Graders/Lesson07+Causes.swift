@@ -102,6 +102,48 @@ extension Cause {
         return say("\(last.callText) = \(last.result), and then it waited", "\(last.callText) = \(last.result)，然后就去等待了")
     }
 
+    /// The same of a connection that has ended by now: it should have been over, and was kept open in a long wait.
+    static let readOnceBeforeTheEnd = Cause("edge-read-once") { evidence in
+        let calls = evidence.timeline.calls
+        guard evidence.failure.got == StreamPeer.keptOpen, calls.contains(where: \.asksForEdges),
+            let wait = calls.lastIndex(where: { call in
+                call.isWait && call.returned.map { $0 > call.entered + 1_000_000_000 } == true
+            })
+        else { return nil }
+        for (index, call) in calls[..<wait].enumerated()
+        where call.isReceive && call.result > 0 && evidence.timeline.accepted(call.descriptor) {
+            let later = calls[(index + 1)...].filter { $0.descriptor == call.descriptor && !$0.isSend && !$0.isWait }
+            let round = calls[..<index].lastIndex { $0.isWait && $0.returned != nil } ?? 0
+            let isSecond = calls[round..<index].contains { $0.isReceive && $0.descriptor == call.descriptor }
+            guard let next = later.first, next.isReceive, next.entered > calls[wait].entered, !isSecond else {
+                continue
+            }
+            return say(
+                "\(call.callText) = \(call.result), and then it waited", "\(call.callText) = \(call.result)，然后就去等待了")
+        }
+        return nil
+    }
+
+    /// A send took a part, and that was the last send of its connection. Nor was the rest of any other ever sent, or room
+    /// for it asked for: it keeps nothing.
+    static let keepsNoRest = Cause("short-send-ignored") { evidence in
+        let calls = evidence.timeline.calls
+        var last: Call?
+        for (index, call) in calls.enumerated() where call.isSend && call.result > 0 && call.result < call.length {
+            let next = calls[(index + 1)...].first {
+                $0.descriptor == call.descriptor && $0.process == call.process
+                    && ($0.isSend || $0.name == "close" || $0.asksToWrite)
+            }
+            if let next, next.name != "close" { return nil }
+            last = call
+        }
+        return last.map {
+            say(
+                "\($0.name) took \($0.result) of \($0.length) bytes",
+                "\($0.name) 只接受了 \($0.length) 字节中的 \($0.result) 字节")
+        }
+    }
+
     static let acceptedOnce = Cause("edge-accepted-once") { evidence in
         let calls = evidence.timeline.calls
         guard calls.contains(where: \.asksForEdges), evidence.timeline.blocked.contains(where: \.isWait),

@@ -84,7 +84,7 @@ private let edgeTriggeredChecks: [Check] =
         "edge-triggered-server", prefix: "edge", crowd: 5000, isReminded: false, suspects: edgeSuspects)
     + streamServerChecks(
         "edge-triggered-server", prefix: "edge", exchange: uppercaseExchange,
-        suspects: edgeSuspects + [.pendingDroppedAtEnd])
+        suspects: edgeSuspects + [.keepsNoRest, .pendingDroppedAtEnd, .readOnceBeforeTheEnd])
 
 private let idleTimeoutChecks: [Check] = [
     Check("idle-closes-silent", suspects: [.neverTimesOut]) { trial in

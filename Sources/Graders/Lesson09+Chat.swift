@@ -6,7 +6,9 @@ import Sockets
 import Wire
 
 let chatServerOfLesson09Checks: [Check] =
-    chatChecks + streamServerChecks("chat-server", prefix: "chat", exchange: pingAndPong)
+    chatChecks
+    + streamServerChecks(
+        "chat-server", prefix: "chat", exchange: pingAndPong, suspects: Cause.sentFrames)
 
 /// What a server that speaks to others answers to the one who asks.
 private let pingAndPong: Exchange = {

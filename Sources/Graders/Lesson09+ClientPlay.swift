@@ -160,7 +160,7 @@ extension Value {
 }
 
 extension Cause {
-    static let client: [Cause] = [.finalBitMissing, .waitsForFrame, .waitsForMore]
+    static let client: [Cause] = [.maskMissing, .sentLengthTurned, .finalBitMissing, .waitsForFrame, .waitsForMore]
 
     /// It refuses a right answer: the accept key that it wants is another.
     static let rightKeyRefused = Cause("accept-key-wrong") { evidence in

@@ -292,8 +292,8 @@ let webSocketEchoChecks: [Check] =
                 try client.expect(binaryOpcode, text)
             }
         },
-    ] + concurrentServerChecks(server, prefix: "echo", exchange: oneMessage, clients: 50)
-    + streamServerChecks(server, prefix: "echo", exchange: oneMessage)
+    ] + concurrentServerChecks(server, prefix: "echo", exchange: oneMessage, clients: 50, suspects: Cause.sentFrames)
+    + streamServerChecks(server, prefix: "echo", exchange: oneMessage, suspects: Cause.sentFrames)
 
 // MARK: JSON
 

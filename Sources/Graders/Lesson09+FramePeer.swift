@@ -218,7 +218,9 @@ final class FramePeer {
         guard frame.opcode == Opcode.close.rawValue, got == code, frame.payload.count != 1 else {
             throw Failure(
                 expected: say("\(wanted) on \(name)", "\(name)收到 \(wanted)"), got: frame.text,
-                cause: frame.opcode == Opcode.close.rawValue ? cause : ownWords(frame))
+                cause: frame.opcode != Opcode.close.rawValue
+                    ? ownWords(frame)
+                    : cause == "error-not-told" && got != nil ? "close-code-of-another-error" : cause)
         }
     }
 

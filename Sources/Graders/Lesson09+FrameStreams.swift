@@ -117,6 +117,17 @@ extension Trial {
         try expectEvents(say("a random stream", "随机的流"), role, chunks)
     }
 
+    /// What a decoder makes of one frame, of each form of length, where it makes something else of it than it should.
+    private func mistakeInOneFrame() throws -> String? {
+        for length in [5, 300, 70_000] {
+            let chunk = frame(.server, binaryOpcode, random.letters(length))
+            do { try expectEvents("", .server, limit: 1 << 20, [chunk]) } catch let failure as Failure {
+                return failure.cause
+            }
+        }
+        return nil
+    }
+
     /// Four times the bytes may take eight times the CPU time, or half a second, whichever is more.
     ///
     /// - Parameter stream: of so many bytes: a beginning, a pattern and how often it is repeated, and the events in it.
@@ -128,14 +139,19 @@ extension Trial {
             let arguments: [Value] = [
                 .string("server"), .int(1 << 30), .bytes(beginning), .bytes(pattern), .int(times), .int(chunk),
             ]
-            let value = try begin("frame-decoder-cost", arguments).value(within: 120)
+            let call = try begin("frame-decoder-cost", arguments)
+            let value: Value
+            do { value = try call.value(within: 120) } catch var failure as Failure {
+                failure.cause = try failure.cause ?? mistakeInOneFrame()
+                throw failure
+            }
             guard case .list(let list) = value, list.count == 2, case .int(let got) = list[0],
                 case .unsigned(let time) = list[1]
             else { throw LabError("frame-decoder-cost answered \(value.text)") }
             // Where no message ends, there is nothing but fragments of one.
             try expect(
                 got, equals: events, say("messages in a stream of \(size) bytes", "\(size) 字节的流里的消息数"),
-                cause: events == 0 ? "fragments-not-joined" : nil)
+                cause: got == events ? nil : events == 0 ? "fragments-not-joined" : mistakeInOneFrame())
             return Double(time) / 1e9
         }
         _ = try seconds(size / 8)

@@ -83,6 +83,11 @@ extension ChatPeer {
 }
 
 extension Heard {
+    var isUserJoined: Bool {
+        if case .message(.userJoined) = self { return true }
+        return false
+    }
+
     fileprivate var line: ChatLine? {
         if case .message(.chatMessage(let line)) = self { return line }
         return nil
@@ -92,8 +97,30 @@ extension Heard {
 extension Cause {
     /// A member that is dropped is closed before its end is seen, and rightly: `closedTooEarly` is no mistake here.
     static let chatRoom: [Cause] = [
-        .broadcastUnderLock, .slowMemberBlocksAll, .readsPastTheEnd, .waitsForMore, .senderNotTold,
+        .broadcastUnderLock, .slowMemberBlocksAll, .readsPastTheEnd, .waitsForMore, .senderNotTold, .onlyOthersTold,
     ]
+
+    /// A short chat came, others were sent a message that has room for it, and the client itself only less than that.
+    private static let onlyOthersTold = Cause("sender-not-told") { evidence in
+        guard evidence.failure.got == say("nothing", "什么也没有") else { return nil }
+        let calls = evidence.timeline.calls
+        let chat = calls.lastIndex { call in
+            let json = String(decoding: call.data.dropFirst(4).filter { $0 != 0x20 }, as: UTF8.self)
+            return call.isReceive && call.result > 4 && call.result <= 64 && !json.contains("\\")
+                && (json.hasPrefix(#"{"content":"#) || json.hasPrefix(#"{"type":"chat","#))
+        }
+        guard let chat else { return nil }
+        // Number, name, time and the longer type take more than this.
+        let least = Int(calls[chat].result) + 30
+        let sends = calls[chat...].filter { $0.isSend && $0.result > 0 }
+        let own = sends.filter { $0.descriptor == calls[chat].descriptor }
+        guard sends.contains(where: { $0.descriptor != calls[chat].descriptor && $0.result >= least }),
+            own.reduce(0, { $0 + Int($1.result) }) < least
+        else { return nil }
+        return say(
+            "the chat that came on descriptor \(calls[chat].descriptor) was sent to others only",
+            "描述符 \(calls[chat].descriptor) 上来的聊天消息只发给了别人")
+    }
 
     /// A whole chat of a client that was answered before is here, and nothing was sent to that client any more.
     private static let senderNotTold = Cause("sender-not-told") { evidence in

@@ -9,10 +9,11 @@ let hostileChatChecks: [Check] = [
         let server = try trial.serve(chatServer14)
         let members = try trial.room(server, "ann", "bob")
         let stranger = try trial.visitor(server)
+        let withoutContent = Array(#"{"type":"chat"}"#.utf8)
         let utf16: [UInt8] = #"{"type":"logout"}"#.utf8.flatMap { [$0, 0] }
         let bad: [[UInt8]] = [
             [], Array("hello".utf8), Array("[]".utf8), Array("{".utf8), [0xFF, 0xFE], Array(#"{"type":7}"#.utf8),
-            Array(#"{"type":"chat"}"#.utf8), Array(#"{"type":"chat","content":["#.utf8),
+            withoutContent, Array(#"{"type":"chat","content":["#.utf8),
             Array(#"{"type":"chat","content":"a"#.utf8) + [0xFF] + Array(#""}"#.utf8),
             Array(#"{"type":"chat","content":"\ud800"}"#.utf8), utf16,
             Array(String(repeating: "[", count: 60_000).utf8), [UInt8](repeating: 0, count: 65_536),
@@ -22,7 +23,11 @@ let hostileChatChecks: [Check] = [
                 try peer.stream.send(framed(bytes))
                 try peer.expect(.error(.badMessage)) { heard in
                     bytes == utf16
-                        ? "utf16-accepted" : heard == .message(.error(.tooLong)) ? "longest-frame-refused" : nil
+                        ? "utf16-accepted"
+                        : heard == .message(.error(.tooLong))
+                            ? "longest-frame-refused"
+                            : bytes == withoutContent && heard == .message(.error(.notLoggedIn))
+                                ? "wrong-field-accepted" : nil
                 }
             }
             for json in [#"{"type":"dance"}"#, #"{"type":"dance","content":7}"#] {

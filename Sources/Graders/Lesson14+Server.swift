@@ -170,7 +170,9 @@ private let talkChecks: [Check] = [
                 else {
                     throw Failure(
                         expected: expected, got: heard.text,
-                        cause: count == 0 ? joiner.withoutHistory(heard) : joiner.gap(heard, behind: last))
+                        cause: count == 0
+                            ? joiner.withoutHistory(heard)
+                            : joiner.gap(heard, behind: last) ?? (heard.isUserJoined ? "history-too-short" : nil))
                 }
                 last = line.id
                 count += 1

@@ -95,13 +95,15 @@ let tracerouteChecks: [Check] = [
     },
 ]
 
-private struct TracePlay {
+private final class TracePlay {
     let trial: Trial
     let peer: DatagramPeer
     let call: PendingCall
     let identifier: UInt16
     /// A UDP socket that the program gets a copy of.
     private let socket: OwnedSocket
+    /// What a router said last, and about which probe.
+    private var exceeded: (probe: EchoDatagram, router: String)?
 
     init(_ trial: Trial, mostHops: Int = 10, timeout: Int = 10_000) throws {
         self.trial = trial
@@ -134,16 +136,32 @@ private struct TracePlay {
             }
             return probe
         case .outcome(let outcome): throw Failure(expected: expected, got: outcome.text)
-        case .nothing: throw Failure(expected: expected, got: say("nothing was sent", "什么也没有发来"))
+        case .nothing:
+            throw Failure(
+                expected: expected, got: say("nothing was sent", "什么也没有发来"),
+                cause: try believesWholeQuote() ? "quote-should-be-whole" : nil)
         }
     }
 
     /// A router's "time exceeded", which quotes the probe's first eight bytes.
     func exceed(_ probe: EchoDatagram, by router: String) throws {
+        exceeded = (probe, router)
+        try exceed(probe, by: router, quoting: 28)
+    }
+
+    private func exceed(_ probe: EchoDatagram, by router: String, quoting count: Int) throws {
         var quoted = IPv4Datagram(probe.message)
         quoted.source = "192.0.2.10"
         quoted.destination = "192.0.2.99"
-        try send(.error(11, quoting: Array(quoted.bytes.prefix(28))), from: router, to: probe)
+        try send(.error(11, quoting: Array(quoted.bytes.prefix(count))), from: router, to: probe)
+    }
+
+    /// It has passed over the last answer. Does it go on at the same, with all of the probe in it?
+    private func believesWholeQuote() throws -> Bool {
+        guard let (probe, router) = exceeded else { return false }
+        try exceed(probe, by: router, quoting: .max)
+        if case .datagram = try peer.receive(during: call, until: Deadline(in: 1), expected: "") { return true }
+        return false
     }
 
     func reply(_ probe: EchoDatagram, by destination: String) throws {

@@ -177,6 +177,15 @@ extension Trial {
                 let leftmost = fields.first?.value.split(separator: ",").first.map { trimmed($0) }
                 cause = first == leftmost ? "took-the-leftmost" : nil
             }
+            // Whatever this check is about: of two good addresses it takes the first.
+            let elements = fields.filter { $0.name.lowercased() == "x-forwarded-for" }
+                .flatMap { $0.value.split(separator: ",", omittingEmptySubsequences: false) }
+            if header == .xForwarded, proxies.contains(peer), first != address, elements.count > 1 {
+                let two = Value.list([.list([.string("X-Forwarded-For"), .string("1.2.3.4, 203.0.113.7")])])
+                let other = try? self.call(
+                    "forwarded-client", .string(peer), two, trusted, .string(header.rawValue))
+                if case .list(let parts)? = other, parts.first == .string("1.2.3.4") { cause = "took-the-leftmost" }
+            }
         }
         throw Failure(
             expected: say("the client \(address), \(scheme)", "客户端 \(address)，\(scheme)"), got: text,

@@ -18,8 +18,8 @@ extension Cause {
 
     /// Mistakes that any check of a TCP server may run into; a check's own suspects come before them.
     static let streamServer: [Cause] = [
-        .serverServedOnce, .clientReset, .closedTwice, .readsPastTheEnd, .closedTooEarly, .sentStaleBytes,
-        .waitsForMore, .neverClosesIt,
+        .serverServedOnce, .clientReset, .sentAgainFromTheStart, .closedTwice, .readsPastTheEnd, .closedTooEarly,
+        .sentStaleBytes, .waitsForMore, .neverClosesIt,
     ]
 
     // MARK: Listening
@@ -180,10 +180,15 @@ extension Cause {
         return blocked.callText
     }
 
-    /// For servers that answer whatever comes: bytes came, and then the end, and nothing was sent.
+    /// For servers that answer whatever comes: bytes came, and then the end, an error, or a long silence, and nothing was
+    /// sent.
     static let answeredNothing = Cause("waits-for-more") { evidence in
         let calls = evidence.timeline.calls
-        for (index, end) in calls.enumerated() where end.isReceive && end.returned != nil && end.result == 0 {
+        for (index, end) in calls.enumerated() where end.isReceive {
+            let isEnd = end.returned != nil && end.result == 0 && end.length > 0
+            let isBroken = end.failed && end.error != EINTR && end.error != EAGAIN
+            let isSilence = end.isBlocked && evidence.now > end.entered + 1_000_000_000
+            guard isEnd || isBroken || isSilence else { continue }
             let same = calls[..<index].filter { $0.descriptor == end.descriptor && $0.process == end.process }
             let before = same.reversed().prefix { $0.name != "close" }
             let after = calls[index...].filter { $0.descriptor == end.descriptor && $0.process == end.process }
@@ -191,7 +196,8 @@ extension Cause {
             guard before.contains(where: { $0.isReceive && $0.result > 0 }), !before.contains(where: \.isSend),
                 !after.contains(where: \.isSend)
             else { continue }
-            return say("\(end.callText) = 0, and nothing had been sent", "\(end.callText) = 0，而之前什么也没有发送")
+            let what = end.callText + (isEnd ? " = 0" : isBroken ? " = -1 \(errorName(end.error))" : "")
+            return say("\(what), and nothing had been sent", "\(what)，而之前什么也没有发送")
         }
         return nil
     }

@@ -377,10 +377,12 @@ extension StreamPeer {
             switch try receive(1 << 16, until: deadline, expected: sentence) {
             case .bytes: continue
             case .end, .broken: return
-            case .late: throw Failure(expected: sentence, got: say("the program keeps it open", "程序一直开着它"))
+            case .late: throw Failure(expected: sentence, got: StreamPeer.keptOpen)
             }
         }
     }
+
+    static var keptOpen: String { say("the program keeps it open", "程序一直开着它") }
 }
 
 extension Timeline {

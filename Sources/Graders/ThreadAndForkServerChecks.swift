@@ -19,7 +19,8 @@ func threadServerChecks(_ entry: String, prefix: String, exchange: Exchange) -> 
         Check(
             "\(prefix)-no-mixing",
             suspects: [
-                .closedTooEarly, .sentStaleBytes, .sentAgainFromTheStart, .receivedAfterShortSend, .sharedBuffer,
+                .closedTwice, .closedTooEarly, .sentStaleBytes, .sentAgainFromTheStart, .receivedAfterShortSend,
+                .sharedBuffer,
                 .sharedConnection, .waitsForThread, .fewThreads, .waitsForMore,
             ]
         ) { trial in
@@ -34,7 +35,8 @@ func threadServerChecks(_ entry: String, prefix: String, exchange: Exchange) -> 
         },
         Check(
             "\(prefix)-full",
-            suspects: [.spinsOnFullTable, .acceptErrorEndedServer, .waitsForThread] + Cause.streamServer
+            suspects: [.crashAtFullTable, .spinsOnFullTable, .acceptErrorEndedServer, .waitsForThread]
+                + Cause.streamServer
         ) { trial in
             try trial.expectServedAfterFullTable(entry, exchange)
             // And for as long as nobody leaves: whoever does not wait then spins. Few wait in the queue, so that a short one
