@@ -9,6 +9,12 @@ private let entry = "back-end"
 let backEndChecks: [Check] =
     backEndAnswerChecks + backEndStopChecks + backEndBehindNginxChecks
     + concurrentServerChecks(entry, prefix: entry, exchange: healthExchange, clients: 50, suspects: sharedSuspects)
+    + [
+        Check(
+            "back-end-full",
+            suspects: [.crashAtFullTable, .acceptErrorEndedServer] + sharedSuspects + Cause.streamServer
+        ) { trial in try trial.expectServedAfterFullTable(entry, healthExchange) }
+    ]
     + streamServerChecks(entry, prefix: entry, exchange: healthExchange, suspects: sharedSuspects)
 
 let backEndSuspects: [Cause] = [.signalNotCaught]
@@ -262,8 +268,9 @@ private let backEndStopChecks: [Check] = [
         }
         for client in clients + [deaf] { client.close() }
     },
-    stopCheck("back-end-stop-twice") { trial, stop in
-        let server = try trial.serve(entry)
+    stopCheck("back-end-stop-twice", suspects: backEndSuspects + [.interruptedCall]) { trial, stop in
+        // The system gives a signal to any thread, also to one that waits for a client.
+        let server = try trial.serve(entry, plan: .fail(.waitReady, every: 2, with: EINTR))
         let client = try server.begin("POST /upper", post(6) + Array("abc".utf8))
         stop(server)
         try trial.expectListenerClosed(server)

@@ -31,6 +31,15 @@ private let webSocketChecks: [Check] = [
             try client.send(text)
             try client.expectPastPings(textOpcode, Array(text.utf8))
         }
+        // Two in one segment: nothing will say that the second is there.
+        let both = ["one", "two"].map { Array($0.utf8) }
+        try client.stream.send(both.flatMap { client.frame(textOpcode, $0) })
+        for text in both {
+            do { try client.expectPastPings(textOpcode, text) } catch var failure as Failure {
+                if failure.cause == nil { failure.cause = "one-recv-one-frame" }
+                throw failure
+            }
+        }
         let bytes = trial.random.bytes(70_000)
         try client.send(binaryOpcode, bytes)
         try client.expectPastPings(binaryOpcode, bytes)

@@ -34,6 +34,7 @@ final class Lesson16: LessonTestCase {
     func test_back_end_two_clients() throws { try grade() }
     func test_back_end_many() throws { try grade() }
     func test_back_end_deaf_client() throws { try grade() }
+    func test_back_end_full() throws { try grade() }
     func test_back_end_address() throws { try grade() }
     func test_back_end_ipv6() throws { try grade() }
     func test_back_end_taken() throws { try grade() }
