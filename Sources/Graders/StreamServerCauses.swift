@@ -183,23 +183,35 @@ extension Cause {
     /// For servers that answer whatever comes: bytes came, and then the end, an error, or a long silence, and nothing was
     /// sent.
     static let answeredNothing = Cause("waits-for-more") { evidence in
-        let calls = evidence.timeline.calls
-        for (index, end) in calls.enumerated() where end.isReceive {
-            let isEnd = end.returned != nil && end.result == 0 && end.length > 0
-            let isBroken = end.failed && end.error != EINTR && end.error != EAGAIN
-            let isSilence = end.isBlocked && evidence.now > end.entered + 1_000_000_000
-            guard isEnd || isBroken || isSilence else { continue }
-            let same = calls[..<index].filter { $0.descriptor == end.descriptor && $0.process == end.process }
-            let before = same.reversed().prefix { $0.name != "close" }
-            let after = calls[index...].filter { $0.descriptor == end.descriptor && $0.process == end.process }
-                .prefix { $0.name != "close" }
-            guard before.contains(where: { $0.isReceive && $0.result > 0 }), !before.contains(where: \.isSend),
-                !after.contains(where: \.isSend)
-            else { continue }
-            let what = end.callText + (isEnd ? " = 0" : isBroken ? " = -1 \(errorName(end.error))" : "")
-            return say("\(what), and nothing had been sent", "\(what)，而之前什么也没有发送")
+        struct Number: Hashable {
+            var process, descriptor: Int32
         }
-        return nil
+        // What became of each connection, in one walk: a program that spins has made very many calls.
+        var connections: [(hasReceived: Bool, hasSent: Bool, end: Call?)] = []
+        var places: [Number: Int] = [:]
+        for call in evidence.timeline.calls where call.isReceive || call.isSend || call.name == "close" {
+            let number = Number(process: call.process, descriptor: call.descriptor)
+            let place = places[number] ?? connections.count
+            if call.name == "close" {
+                places[number] = nil
+                continue
+            }
+            if place == connections.count { connections.append((false, false, nil)) }
+            places[number] = place
+            if call.isSend {
+                connections[place].hasSent = true
+            } else if call.result > 0 {
+                connections[place].hasReceived = true
+            } else if connections[place].hasReceived, connections[place].end == nil,
+                call.isEnd || call.isBroken || call.isBlocked && evidence.now > call.entered + 1_000_000_000
+            {
+                connections[place].end = call
+            }
+        }
+        guard let end = connections.compactMap({ $0.hasSent ? nil : $0.end }).min(by: { $0.entered < $1.entered })
+        else { return nil }
+        let what = end.callText + (end.isEnd ? " = 0" : end.isBroken ? " = -1 \(errorName(end.error))" : "")
+        return say("\(what), and nothing had been sent", "\(what)，而之前什么也没有发送")
     }
 
     static let waitsForChild = Cause("waits-for-child") { evidence in
@@ -248,4 +260,10 @@ extension Timeline {
         }
         return times > 1 ? (last, times) : nil
     }
+}
+
+extension Call {
+    /// A receive that found the end of the stream.
+    fileprivate var isEnd: Bool { returned != nil && result == 0 && length > 0 }
+    fileprivate var isBroken: Bool { failed && error != EINTR && error != EAGAIN }
 }
