@@ -130,7 +130,7 @@ public struct Judge: Sendable {
         let timeline = subject.timeline
         let wall = Double(time - timeline.start)
         let evidence = Evidence(
-            failure: failure, timeline: timeline, asked: subject.asked, ending: subject.hasEnded,
+            failure: failure, timeline: timeline.withoutRepeats, asked: subject.asked, ending: subject.hasEnded,
             returned: subject.serverStopped?.outcome,
             load: Double(subject.cpuTime) / max(wall, 1),
             loadNow: subject.hasEnded == nil ? loadNow : 0, output: subject.output, connections: trial.connections,

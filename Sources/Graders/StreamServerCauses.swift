@@ -111,16 +111,16 @@ extension Cause {
 
     /// As long as the buffer, not as long as what was received.
     static let sentStaleBytes = Cause("sent-stale-bytes") { evidence in
-        let calls = evidence.timeline.calls
-        for index in calls.indices where calls[index].isSend {
-            let send = calls[index]
-            let receive = calls[..<index].last {
-                $0.isReceive && $0.descriptor == send.descriptor && $0.process == send.process && $0.result > 0
-            }
-            guard let receive, send.length == receive.length, send.length > Int(receive.result) else { continue }
+        var received: [ConnectionNumber: Call] = [:]
+        for call in evidence.timeline.calls {
+            let number = ConnectionNumber(call)
+            if call.isReceive, call.result > 0 { received[number] = call }
+            guard call.isSend, let receive = received[number], call.length == receive.length,
+                call.length > Int(receive.result)
+            else { continue }
             return say(
-                "it received \(receive.result) bytes and sent \(send.length)",
-                "收到 \(receive.result) 字节，却发送了 \(send.length) 字节")
+                "it received \(receive.result) bytes and sent \(call.length)",
+                "收到 \(receive.result) 字节，却发送了 \(call.length) 字节")
         }
         return nil
     }
@@ -183,14 +183,11 @@ extension Cause {
     /// For servers that answer whatever comes: bytes came, and then the end, an error, or a long silence, and nothing was
     /// sent.
     static let answeredNothing = Cause("waits-for-more") { evidence in
-        struct Number: Hashable {
-            var process, descriptor: Int32
-        }
         // What became of each connection, in one walk: a program that spins has made very many calls.
         var connections: [(hasReceived: Bool, hasSent: Bool, end: Call?)] = []
-        var places: [Number: Int] = [:]
+        var places: [ConnectionNumber: Int] = [:]
         for call in evidence.timeline.calls where call.isReceive || call.isSend || call.name == "close" {
-            let number = Number(process: call.process, descriptor: call.descriptor)
+            let number = ConnectionNumber(call)
             let place = places[number] ?? connections.count
             if call.name == "close" {
                 places[number] = nil
@@ -260,6 +257,12 @@ extension Timeline {
         }
         return times > 1 ? (last, times) : nil
     }
+}
+
+private struct ConnectionNumber: Hashable {
+    let process, descriptor: Int32
+
+    init(_ call: Call) { (process, descriptor) = (call.process, call.descriptor) }
 }
 
 extension Call {

@@ -110,6 +110,34 @@ public struct Timeline: Sendable {
         }
     }
 
+    /// Without most of those calls that brought nothing again and again: of equal ones the first and the last thousand
+    /// are there. Who looks for a reason compares calls with calls, and a program that spins makes tens of thousands.
+    public var withoutRepeats: Timeline {
+        struct Kind: Hashable {
+            var name: String
+            var thread, descriptor, error: Int32
+            var result: Int64
+        }
+        func kind(_ call: Call) -> Kind? {
+            guard call.returned != nil, call.result <= 0 || call.isWait else { return nil }
+            return Kind(
+                name: call.name, thread: call.thread, descriptor: call.descriptor, error: call.error,
+                result: call.result)
+        }
+        var left: [Kind: Int] = [:]
+        for call in calls { if let kind = kind(call) { left[kind, default: 0] += 1 } }
+        guard left.values.contains(where: { $0 > 2000 }) else { return self }
+        var seen: [Kind: Int] = [:]
+        var short = self
+        short.calls = calls.filter { call in
+            guard let kind = kind(call) else { return true }
+            seen[kind, default: 0] += 1
+            left[kind, default: 0] -= 1
+            return seen[kind, default: 0] <= 1000 || left[kind, default: 0] < 1000
+        }
+        return short
+    }
+
     public func count(_ names: String...) -> Int { names.reduce(0) { $0 + (counts[$1] ?? 0) } }
     public func calls(_ names: String...) -> [Call] { calls.filter { names.contains($0.name) } }
     /// Calls that have not returned.

@@ -33,6 +33,22 @@ final class TimelineTests: XCTestCase {
         XCTAssertEqual(tap.timeline.calls.map { $0.returned ?? 0 }, [4_000_000, 3_000_000])
     }
 
+    func testWithoutRepeatsKeepsTheEndsOfWhatCameAgainAndAgain() {
+        tap.call("accept", 3, result: 4)
+        for _ in 0..<3000 { tap.call("recv", 4, length: 10, result: 0) }
+        for _ in 0..<3000 { tap.call("send", 4, length: 1, result: 1) }
+        for _ in 0..<1500 { tap.call("recv", 4, length: 10, result: -1, error: EAGAIN) }
+        tap.enter("recv", 4)
+        let short = tap.timeline.withoutRepeats
+        XCTAssertEqual(short.calls("accept").count, 1)
+        XCTAssertEqual(short.calls("recv").filter { $0.returned != nil && $0.result == 0 }.count, 2000)
+        XCTAssertEqual(short.calls("send").count, 3000)
+        XCTAssertEqual(short.calls("recv").filter(\.failed).count, 1500)
+        XCTAssertEqual(short.blocked.count, 1)
+        XCTAssertEqual(short.calls.map(\.entered), short.calls.map(\.entered).sorted())
+        XCTAssertEqual(short.counts, tap.timeline.counts)
+    }
+
     /// A child process numbers its calls from its parent's on, and has a thread of its own.
     func testProcessesAreToldApart() {
         tap.enter("accept", 3, process: 100)
