@@ -116,6 +116,11 @@ let unixEchoChecks: [Check] = [
         other.subject.signal(SIGTERM)
         try other.expectReturn()
         deaf.close()
+        // And here for anybody at all.
+        let idle = try trial.serve(entry, path: trial.path("idle.sock"))
+        try echo(Array("only".utf8), idle)
+        idle.subject.signal(SIGTERM)
+        try idle.expectReturn()
     },
     Check("unix-vanish", suspects: [.clientEndedServer, .leftOpen]) { trial in
         let server = try trial.serve(entry, path: trial.path("echo.sock"))
