@@ -41,16 +41,18 @@ extension Cause {
         return nil
     }
 
-    /// It stopped reading while much was pending. All of that has gone out since, after a wait, and it waits again: for what
-    /// lies in the receive buffer nobody asks any more.
+    /// It stopped reading while much was pending, or might have been. All of that has gone out since, after a wait or at
+    /// once, and it waits again: for what lies in the receive buffer nobody asks any more.
     static let doesNotReadOn = Cause("does-not-read-on") { evidence in
         let calls = evidence.timeline.calls
         guard evidence.timeline.kept == 0, evidence.timeline.blocked.contains(where: \.isWait),
             let send = calls.last(where: { $0.isSend && $0.result > 0 }),
             let receive = calls.last(where: { $0.isReceive && $0.descriptor == send.descriptor && $0.result > 0 }),
-            calls.contains(where: {
-                $0.isWait && $0.result > 0 && $0.entered > receive.entered && $0.entered < send.entered
-            })
+            // A buffer that came back full says that there may be more.
+            receive.result == receive.length
+                || calls.contains(where: {
+                    $0.isWait && $0.result > 0 && $0.entered > receive.entered && $0.entered < send.entered
+                })
         else { return nil }
         return say("no receive after \(send.callText)", "\(send.callText) 之后没有再接收")
     }
