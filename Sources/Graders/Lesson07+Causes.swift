@@ -222,8 +222,9 @@ extension Cause {
     }
 
     static let stopNotSeen = Cause("stop-not-seen") { evidence in
+        guard evidence.stopAsked != nil else { return nil }
         // Who spins is in some wait at any moment.
-        evidence.timeline.blocked.last { $0.isWait && evidence.now > $0.entered + 50_000_000 }?.callText
+        return evidence.timeline.blocked.last { $0.isWait && evidence.now > $0.entered + 50_000_000 }?.callText
     }
 
     /// It knows of the stop, and waits for a client without a limit.

@@ -155,14 +155,14 @@ private let stoppableChecks: [Check] = [
         let clients = try (0..<5).map { _ in try server.connect() }
         for client in clients.reversed() { try uppercaseExchange.run(client) }
     },
-    Check("stop-returns", suspects: [.stopNotSeen]) { trial in
+    Check("stop-returns", suspects: [.stopNotSeen, .mainThreadBlocked]) { trial in
         let server = try trial.serve("stoppable-server")
         let client = try server.connect()
         try uppercaseExchange.run(client)
         server.subject.signal(SIGTERM)
         try server.expectReturn()
     },
-    Check("stop-closes", suspects: [.stopNotSeen]) { trial in
+    Check("stop-closes", suspects: [.stopNotSeen, .mainThreadBlocked]) { trial in
         let server = try trial.serve("stoppable-server")
         let client = try server.connect()
         try uppercaseExchange.run(client)
@@ -226,7 +226,7 @@ private let stoppableChecks: [Check] = [
         server.subject.signal(SIGTERM)
         try server.expectReturn()
     },
-    Check("stop-not-held-up", suspects: [.blockedInSend, .stopHeldUp, .stopNotSeen]) { trial in
+    Check("stop-not-held-up", suspects: [.cutsWhoIsSlow, .blockedInSend, .stopHeldUp, .stopNotSeen]) { trial in
         // A client that never takes its answer cannot keep the server from stopping.
         let server = try trial.serve("stoppable-server")
         let deaf = try server.connect(smallBuffers: true)
