@@ -191,12 +191,25 @@ extension Cause {
 
     /// More was sent than had come, the same again and again.
     fileprivate static let sameFrameAgain = Cause("message-again") { evidence in
-        for connection in evidence.timeline.echoes
-        where connection.sent.count > connection.chunks.reduce(0, { $0 + $1.count }) {
-            guard let last = connection.lastSend, last.count > 4,
-                connection.sent.suffix(3 * last.count).elementsEqual(last + last + last)
+        var connections: [Int64: (received: Int64, sent: Int64, last: Call?, times: Int)] = [:]
+        for call in evidence.timeline.calls {
+            if call.isAccept && call.result >= 0 { connections[call.result] = (0, 0, nil, 0) }
+            guard call.result > 0, call.isReceive || call.isSend,
+                var connection = connections[Int64(call.descriptor)]
             else { continue }
-            return say("it sent the same \(last.count) bytes again", "它又发送了同样的 \(last.count) 字节")
+            if call.isReceive {
+                connection.received += call.result
+                connection.times = 0
+            } else {
+                connection.sent += call.result
+                let isSame = connection.last?.data == call.data && connection.last?.length == call.length
+                connection.times = isSame ? connection.times + 1 : 1
+                connection.last = call
+                if connection.times >= 3 && connection.sent > connection.received {
+                    return say("it sent the same \(call.length) bytes again", "它又发送了同样的 \(call.length) 字节")
+                }
+            }
+            connections[Int64(call.descriptor)] = connection
         }
         return nil
     }
@@ -257,7 +270,6 @@ extension Cause {
 private struct EchoedConnection {
     var chunks: [[UInt8]] = []
     var sent: [UInt8] = []
-    var lastSend: [UInt8]?
     /// The server closed it before it saw an end or an error.
     var gaveUp = false
     var isOver = false
@@ -322,7 +334,6 @@ extension Timeline {
                     connection.isUnclear || connection.isCut || call.data.count < count
                     || call.failed && call.error != EINTR || call.returned == nil
                 connection.sent += call.data.prefix(count)
-                connection.lastSend = call.data
             } else if call.name == "close" || call.name == "shutdown" {
                 connection.gaveUp = connection.gaveUp || !connection.isOver
                 if call.name == "close" {
