@@ -8,14 +8,12 @@ import Wire
 /// - Parameter prefix: what its checks' ids begin with: `select`.
 /// - Parameter crowd: how many clients it must serve at once.
 /// - Parameter isReminded: what it waits with says again what it has said before: not so for edges.
-/// - Parameter surest: mistakes of this kind that say more than what each check suspects.
 /// - Parameter suspects: mistakes that only a server of this kind can make.
 func eventServerChecks(
-    _ entry: String, prefix: String, crowd count: Int, isReminded: Bool = true, surest: [Cause] = [],
-    suspects: [Cause] = []
+    _ entry: String, prefix: String, crowd count: Int, isReminded: Bool = true, suspects: [Cause] = []
 ) -> [Check] {
     [
-        Check("\(prefix)-answers", suspects: surest + [.mainThreadBlocked, .nothingTakenForEnd] + suspects) { trial in
+        Check("\(prefix)-answers", suspects: [.mainThreadBlocked, .nothingTakenForEnd] + suspects) { trial in
             // What was announced may be gone: a packet with a wrong checksum is thrown away when it is looked at.
             let nothingThere = FaultPlan.fail(.receive, 1, through: 3, with: EAGAIN)
             for plan in isReminded ? [.none, nothingThere] : [.none] {
@@ -30,13 +28,13 @@ func eventServerChecks(
                 try client.expectEnd()
             }
         },
-        Check("\(prefix)-one-thread", suspects: surest + suspects) { trial in
+        Check("\(prefix)-one-thread", suspects: suspects) { trial in
             let server = try trial.serve(entry)
             let clients = try (0..<20).map { _ in try server.connect() }
             for client in clients.reversed() { try uppercaseExchange.run(client) }
             try trial.expectOneThread(server)
         },
-        Check("\(prefix)-crowd", suspects: surest + [.smallBacklog, .mainThreadBlocked] + suspects + [.heldByOne]) {
+        Check("\(prefix)-crowd", suspects: [.smallBacklog, .mainThreadBlocked] + suspects + [.heldByOne]) {
             trial in
             // Two a client: some have a second descriptor to write with.
             let server = try trial.serve(entry, descriptorLimit: trial.descriptors(for: count, each: 2))
@@ -46,7 +44,7 @@ func eventServerChecks(
                 try crowd.exchange { index in salt + Array("client \(index)\u{e9}".utf8) }
             }
         },
-        Check("\(prefix)-silent-client", suspects: surest + [.mainThreadBlocked] + suspects) { trial in
+        Check("\(prefix)-silent-client", suspects: [.mainThreadBlocked] + suspects) { trial in
             let server = try trial.serve(entry)
             let silent = try (0..<5).map { _ in try server.connect() }
             let talking = try server.connect()
@@ -61,7 +59,7 @@ func eventServerChecks(
         },
         Check(
             "\(prefix)-deaf-client",
-            suspects: surest + [.cutsWhoIsSlow, .blockedInSend, .mainThreadBlocked] + suspects
+            suspects: [.cutsWhoIsSlow, .blockedInSend, .mainThreadBlocked] + suspects
                 + [.pendingDroppedAtEnd, .doesNotReadOn]
         ) { trial in
             let server = try trial.serve(entry)
@@ -75,7 +73,7 @@ func eventServerChecks(
             try deaf.expect(Array(uppercased(message).prefix(sent)))
             try deaf.expectEnd()
         },
-        Check("\(prefix)-back-pressure", suspects: surest + [.cutsWhoIsSlow, .keepsEverything] + suspects) { trial in
+        Check("\(prefix)-back-pressure", suspects: [.cutsWhoIsSlow, .keepsEverything] + suspects) { trial in
             let server = try trial.serve(entry)
             try uppercaseExchange.runOnce(server)
             let before = server.subject.peakMemory
@@ -115,7 +113,7 @@ func eventServerChecks(
         },
         Check(
             "\(prefix)-hang-up",
-            suspects: surest + [.brokenNotNoticed, .cutsWhoIsSlow] + suspects + [
+            suspects: [.brokenNotNoticed, .cutsWhoIsSlow] + suspects + [
                 .blockedInSend, .connectionLeak, .pollsInsteadOfWaiting,
             ]
         ) {
@@ -142,7 +140,7 @@ func eventServerChecks(
         },
         Check(
             "\(prefix)-full-table",
-            suspects: surest + [.asksWithoutWaiting, .spinsOnFullTable] + suspects + [.acceptErrorEndedServer]
+            suspects: [.asksWithoutWaiting, .spinsOnFullTable] + suspects + [.acceptErrorEndedServer]
         ) {
             trial in
             let server = try trial.serve(entry, descriptorLimit: 40)
@@ -252,14 +250,19 @@ extension Timeline {
     }
 
     /// Each close of a connection, and what was received and sent on it before, by the same process.
-    var closedConnections: [(close: Call, transfers: ArraySlice<Call>)] {
-        calls("close").map { close in
-            let before = calls.filter {
-                $0.descriptor == close.descriptor && $0.process == close.process && $0.entered < close.entered
+    var closedConnections: [(close: Call, transfers: [Call])] {
+        struct Owner: Hashable { let process, descriptor: Int32 }
+        var transfers: [Owner: [Call]] = [:]
+        var closed: [(close: Call, transfers: [Call])] = []
+        for call in calls {
+            let owner = Owner(process: call.process, descriptor: call.descriptor)
+            if call.name == "close" {
+                closed.append((call, transfers.removeValue(forKey: owner) ?? []))
+            } else {
+                transfers[owner, default: []].append(call)
             }
-            let last = before.lastIndex { $0.name == "close" || $0.isAccept } ?? -1
-            return (close, before[(last + 1)...])
         }
+        return closed
     }
 
     /// Wait after wait is over at once, and nothing is received.
@@ -280,7 +283,7 @@ extension Timeline {
     }
 }
 
-extension ArraySlice<Call> {
+extension Collection<Call> {
     var receivedBytes: Int64 { reduce(0) { $0 + ($1.isReceive ? Swift.max(0, $1.result) : 0) } }
     var sentBytes: Int64 { reduce(0) { $0 + ($1.isSend ? Swift.max(0, $1.result) : 0) } }
 }

@@ -15,8 +15,8 @@ extension Cause {
         let calls = evidence.timeline.calls
         guard evidence.timeline.eachClientsOwn == nil else { return nil }
         return calls.last { call in
-            call.isReceive && evidence.timeline.calls.contains { $0.isAccept && $0.result == Int64(call.descriptor) }
-                && (call.returned ?? call.entered) > call.entered + 1_000_000_000
+            call.isReceive && (call.returned ?? call.entered) > call.entered + 1_000_000_000
+                && calls.contains { $0.isAccept && $0.result == Int64(call.descriptor) }
         }?.callText
     }
 
@@ -62,13 +62,14 @@ extension Cause {
     static let restForgotten = Cause("short-send-ignored") { evidence in
         let calls = evidence.timeline.calls
         for (index, call) in calls.enumerated() where call.isSend && call.result > 0 && call.result < call.length {
-            let later = calls[(index + 1)...].filter {
-                $0.descriptor == call.descriptor && $0.process == call.process
-            }
-            guard let next = later.first(where: { $0.isSend || $0.name == "close" }) else { continue }
+            func isSame(_ other: Call) -> Bool { other.descriptor == call.descriptor && other.process == call.process }
+            guard
+                let end = calls[(index + 1)...].firstIndex(where: { isSame($0) && ($0.isSend || $0.name == "close") })
+            else { continue }
+            let next = calls[end]
             let rest = call.data.dropFirst(Int(call.result))
             // The record has the first bytes only. What is sent may also begin with what was received last.
-            let latest = later.last { $0.isReceive && $0.result > 0 && $0.entered < next.entered }
+            let latest = calls[index..<end].last { isSame($0) && $0.isReceive && $0.result > 0 }
             let answer = latest.map { uppercased($0.data) } ?? []
             let isAnswer = Set(answer).count > 1 && answer == next.data && next.length == Int(latest?.result ?? 0)
             let isForgotten =

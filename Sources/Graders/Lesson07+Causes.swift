@@ -110,14 +110,15 @@ extension Cause {
                 call.isWait && call.returned.map { $0 > call.entered + 1_000_000_000 } == true
             })
         else { return nil }
+        let accepted = Set(calls.filter { $0.isAccept && $0.result >= 0 }.map { Int32($0.result) })
         for (index, call) in calls[..<wait].enumerated()
-        where call.isReceive && call.result > 0 && evidence.timeline.accepted(call.descriptor) {
-            let later = calls[(index + 1)...].filter { $0.descriptor == call.descriptor && !$0.isSend && !$0.isWait }
+        where call.isReceive && call.result > 0 && accepted.contains(call.descriptor) {
+            let next = calls[(index + 1)...].first {
+                $0.descriptor == call.descriptor && !$0.isSend && !$0.isWait
+            }
             let round = calls[..<index].lastIndex { $0.isWait && $0.returned != nil } ?? 0
             let isSecond = calls[round..<index].contains { $0.isReceive && $0.descriptor == call.descriptor }
-            guard let next = later.first, next.isReceive, next.entered > calls[wait].entered, !isSecond else {
-                continue
-            }
+            guard let next, next.isReceive, next.entered > calls[wait].entered, !isSecond else { continue }
             return say(
                 "\(call.callText) = \(call.result), and then it waited", "\(call.callText) = \(call.result)，然后就去等待了")
         }

@@ -129,7 +129,7 @@ let connectionPoolChecks: [Check] = [
         let asked = now()
         let next = try pool.begin([.ask(request)])
         do { try peer.expect(request) } catch var failure as Failure {
-            failure.cause = pool.whyNotReused(since: asked)
+            failure.cause = try pool.whyNotReused(since: asked)
             throw failure
         }
         try peer.send(request)
@@ -168,7 +168,7 @@ let connectionPoolChecks: [Check] = [
             let asked = now()
             let next = try pool.begin([.ask(request)])
             do { try peers[alive].expect(request) } catch var failure as Failure {
-                failure.cause = pool.whyNotReused(since: asked)
+                failure.cause = try pool.whyNotReused(since: asked)
                 throw failure
             }
             try peers[alive].send(request)

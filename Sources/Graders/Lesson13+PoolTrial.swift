@@ -119,9 +119,9 @@ struct TriedPool {
     }
 
     /// One job was begun then, an idle connection was there for it, and the request did not come on that.
-    func whyNotReused(since asked: UInt64) -> String? {
+    func whyNotReused(since asked: UInt64) throws -> String? {
         // A connection that was closed is noticed before the next one is asked for.
-        let call = try? process.waitForTimeline(until: Deadline(in: 2)) { timeline in
+        let call = try process.waitForTimeline(until: Deadline(in: 2)) { timeline in
             timeline.calls.first { $0.entered > asked && ($0.name == "connect" || $0.isSend) }
         }
         guard let call else { return process.hasAnswered ? nil : "place-lost" }

@@ -21,8 +21,7 @@ func threadServerChecks(_ entry: String, prefix: String, exchange: Exchange) -> 
             suspects: [
                 .closedTwice, .closedTooEarly, .sentStaleBytes, .sentAgainFromTheStart, .receivedAfterShortSend,
                 .sharedBuffer,
-                .sharedConnection, .waitsForThread, .fewThreads, .waitsForMore,
-            ]
+            ] + Cause.threadServer + [.waitsForMore]
         ) { trial in
             // One byte at a time, so that the threads are all in the middle of their answers at once.
             let server = try trial.serve(entry, plan: .most(1, each: .send))

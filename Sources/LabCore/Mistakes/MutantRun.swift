@@ -67,10 +67,7 @@ public struct MutantRun: Sendable {
         files: [String] = [], stage: @escaping @Sendable (String) -> Void, report: (Mutant) -> Void
     ) throws(CommandError) -> Result {
         let known = try equivalents()
-        stage(say("\(lesson.slug): building", "\(lesson.slug)：编译"))
-        let folder = workspace.state.appendingPathComponent("mutants/\(lesson.slug)")
-        let builder = try ProgramBuilder(workspace, lesson, in: folder)
-        let reference = builder.reference.sorted { $0.key < $1.key }.filter { name, _ in
+        let reference = try ProgramBuilder.reference(workspace, lesson).sorted { $0.key < $1.key }.filter { name, _ in
             name != "main.swift" && !name.contains("Darwin")
         }
         for file in files where !reference.contains(where: { $0.key == file }) {
@@ -80,6 +77,9 @@ public struct MutantRun: Sendable {
                     "There is no \(file) to change in Solutions/\(lesson.slug). Name one of: \(names).",
                     "Solutions/\(lesson.slug) 里没有可改动的 \(file)。可用的文件：\(names)。"))
         }
+        stage(say("\(lesson.slug): building", "\(lesson.slug)：编译"))
+        let folder = workspace.state.appendingPathComponent("mutants/\(lesson.slug)")
+        let builder = try ProgramBuilder(workspace, lesson, in: folder)
         let work = reference.filter { files.isEmpty || files.contains($0.key) }
             .flatMap { name, text in mutants(of: name, String(decoding: text, as: UTF8.self)) }
         let trouble = Mutex<CommandError?>(nil)

@@ -9,7 +9,7 @@ struct ProgramBuilder: Sendable {
     let lesson: Catalogue.Lesson
     /// Where programs are put: a folder each.
     let folder: URL
-    /// The reference's files as a student would have them, and the file that hands them to the lab.
+    /// What a program's own files are put in place of.
     let reference: [String: Data]
     private let compile: [String]
     private let link: [String]
@@ -101,9 +101,10 @@ struct ProgramBuilder: Sendable {
         return flags
     }
 
-    private static func reference(_ workspace: Workspace, _ lesson: Catalogue.Lesson) throws(CommandError) -> [String:
-        Data]
-    {
+    /// The reference's files as a student would have them, and the file that hands them to the lab.
+    static func reference(
+        _ workspace: Workspace, _ lesson: Catalogue.Lesson
+    ) throws(CommandError) -> [String: Data] {
         let folder = workspace.root.appendingPathComponent("Solutions/\(lesson.slug)")
         let main = workspace.exercises(lesson).appendingPathComponent("main.swift")
         do {
