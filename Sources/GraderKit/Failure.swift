@@ -10,6 +10,9 @@ public struct Failure: Error {
     public var cause: String?
     /// What it looked like here.
     public var detail: String?
+    /// When it was seen (ns, CLOCK_MONOTONIC). What the program did afterwards it may have done because the lab's own peers
+    /// were gone.
+    let moment = now()
 
     public init(expected: String, got: String, difference: [String] = [], cause: String? = nil, detail: String? = nil) {
         self.expected = expected

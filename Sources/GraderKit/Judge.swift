@@ -136,9 +136,11 @@ public struct Judge: Sendable {
             loadNow: subject.hasEnded == nil ? loadNow : 0, output: subject.output, connections: trial.connections,
             now: time, answer: subject.nextAnswer?.outcome, stopAsked: subject.stopAsked)
         if failure.got.isEmpty { failure.got = evidence.endingText }
+        // A crash may follow; of a program that is still there, what it did later has nothing to do with the failure.
+        let seen = subject.hasEndedByItself ? time : failure.moment
         var report = Report(
             expected: failure.expected, got: failure.got, difference: failure.difference,
-            calls: timeline.excerpt(now: time), cause: failure.cause, detail: failure.detail)
+            calls: timeline.before(seen).excerpt(now: seen), cause: failure.cause, detail: failure.detail)
         for cause in evidence.ending?.signal == nil ? check.surest : [] {
             guard let detail = cause.find(evidence) else { continue }
             (report.cause, report.detail) = (cause.id, detail.isEmpty ? nil : detail)

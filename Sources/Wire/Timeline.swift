@@ -138,6 +138,19 @@ public struct Timeline: Sendable {
         return short
     }
 
+    /// What had been called until then (ns). A call that was under way for a while had not returned; what was just being
+    /// done is told with its result.
+    public func before(_ time: UInt64) -> Timeline {
+        var short = self
+        short.calls = calls.filter { $0.entered <= time }.map { call in
+            guard let returned = call.returned, returned > time, time - call.entered > 100_000_000 else { return call }
+            var waiting = call
+            waiting.returned = nil
+            return waiting
+        }
+        return short
+    }
+
     public func count(_ names: String...) -> Int { names.reduce(0) { $0 + (counts[$1] ?? 0) } }
     public func calls(_ names: String...) -> [Call] { calls.filter { names.contains($0.name) } }
     /// Calls that have not returned.

@@ -16,6 +16,23 @@ final class RecordTests: ProbeTestCase {
         XCTAssertTrue(timeline.calls.allSatisfy { $0.entered <= $0.returned ?? 0 }, "in time", file: file, line: line)
     }
 
+    /// The check's own peers go when it has failed: what the program does then is no reason.
+    func testReportEndsWithTheFailure() {
+        let verdict = judge { trial in
+            let server = try trial.serve("echo")
+            let client = try server.connect()
+            defer { client.close() }
+            try client.send("x")
+            try client.expect("x")
+            _ = try server.subject.waitForTimeline { timeline in
+                timeline.blocked.first { $0.name == "recv" && now() > $0.entered + 200_000_000 }
+            }
+            throw Failure(expected: "this", got: "that")
+        }
+        let last = verdict.report?.calls.last ?? ""
+        XCTAssertTrue(last.hasPrefix("recv(") && last.contains("still blocked"), "\(verdict.report?.calls ?? [])")
+    }
+
     func testStreamCalls() throws {
         try assertTranscript(
             "stream-calls",

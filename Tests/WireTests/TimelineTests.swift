@@ -33,6 +33,23 @@ final class TimelineTests: XCTestCase {
         XCTAssertEqual(tap.timeline.calls.map { $0.returned ?? 0 }, [4_000_000, 3_000_000])
     }
 
+    /// Records are a millisecond apart: 150 of them are a wait of 0.15 s.
+    func testBeforeIsWhatWasThereThen() {
+        let accept = tap.enter("accept", 3, thread: 1)
+        for _ in 0..<74 { tap.call("send", 4, length: 1, result: 1) }
+        let send = tap.enter("send", 4, length: 1)
+        let then = tap.time
+        tap.leave(send, 1)
+        tap.leave(accept, 5)
+        tap.call("recv", 5, length: 10, result: 0)
+        let before = tap.timeline.before(then)
+        XCTAssertEqual(before.calls.map(\.name), ["accept"] + [String](repeating: "send", count: 75))
+        // The accept had not come back by then. The last send had begun just before, and is told with its result.
+        XCTAssertEqual(before.blocked.map(\.name), ["accept"])
+        XCTAssertEqual(before.calls[75].result, 1)
+        XCTAssertEqual(tap.timeline.before(tap.time).blocked.count, 0)
+    }
+
     func testWithoutRepeatsKeepsTheEndsOfWhatCameAgainAndAgain() {
         tap.call("accept", 3, result: 4)
         for _ in 0..<3000 { tap.call("recv", 4, length: 10, result: 0) }
