@@ -80,6 +80,7 @@ int nanosleep(const struct timespec *time, struct timespec *left) {
     return TAP_PLAIN(nanosleep, -1, wait, 0, REAL(nanosleep)(time, left));
 }
 
+/* argument, once it has returned: where the list begins */
 int getaddrinfo(const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **found) {
     if (!RECORDED) return REAL(getaddrinfo)(host, service, hints, found);
     struct tap_span span = tap_begin(TAP_getaddrinfo, -1);
@@ -95,16 +96,19 @@ int getaddrinfo(const char *host, const char *service, const struct addrinfo *hi
         last->ai_next = *found;
         *found = also;
     }
+    if (result == 0) span.record.argument[0] = (int64_t)(intptr_t)*found;
     tap_leave(&span, result);
     return result;
 }
 
+/* argument: the list that is given back */
 void freeaddrinfo(struct addrinfo *list) {
     if (!RECORDED) {
         REAL(freeaddrinfo)(list);
         return;
     }
     struct tap_span span = tap_begin(TAP_freeaddrinfo, -1);
+    span.record.argument[0] = (int64_t)(intptr_t)list;
     tap_enter(&span, 0);
     REAL(freeaddrinfo)(list);
     tap_leave(&span, 0);

@@ -99,6 +99,7 @@ extension Call {
         result = record.result
         error = record.error
         if record.data_length > 0 { data = record.bytes }
+        arguments = (record.argument.0, record.argument.1)
         found = record.peer
     }
 }
