@@ -120,8 +120,8 @@ public final class StreamPeer {
     }
 
     /// Sends of `bytes` as much as goes in until the program stops taking any: a peer that asks and never reads. Ends when
-    /// nothing has gone in for a fifth of a second, and it has received nothing in that time either, slow as it may be; how
-    /// much went in is returned.
+    /// nothing has gone in for a fifth of a second, and it has received nothing in that time either, slow as it may be: also
+    /// where all of it went in, since that may lie in the program's receive buffer yet. How much went in is returned.
     ///
     /// - Parameter isEnough: ends it before, where the program has kept too much already.
     public func sendUntilStuck(_ bytes: [UInt8], isEnough: (Timeline) -> Bool = { _ in false }) throws -> Int {
@@ -129,13 +129,17 @@ public final class StreamPeer {
         // It may not even have been let run to accept.
         let wholeWait = Deadline()
         var sent = 0
-        while sent < bytes.count {
-            // Not a copy of it all: that takes time, in which nothing is said.
-            let count = try sendWhatFits(bytes[sent...])
-            sent += count
-            if count > 0 { continue }
+        while true {
+            if sent < bytes.count {
+                // Not a copy of it all: that takes time, in which nothing is said.
+                let count = try sendWhatFits(bytes[sent...])
+                sent += count
+                if count > 0 { continue }
+            }
             let patience = Deadline(in: 0.2)
-            let state = awaitReadiness(of: descriptor, Int32(POLLOUT), until: patience, or: subject.interruption)
+            // poll passes over a negative descriptor.
+            let waiting = sent < bytes.count ? descriptor : -1
+            let state = awaitReadiness(of: waiting, Int32(POLLOUT), until: patience, or: subject.interruption)
             if state == .programEnded {
                 throw ProgramEnded(expected: say("the program lives on", "程序继续运行"))
             }
