@@ -36,7 +36,8 @@ extension Trial {
             expected: say(
                 "each list that getaddrinfo made goes back to freeaddrinfo: \(made.count)",
                 "getaddrinfo 给出的每个链表都交还 freeaddrinfo：\(made.count) 个"),
-            got: say("\(made.count - left.count) went back", "还了 \(made.count - left.count) 个"), cause: "list-not-freed")
+            got: say("\(made.count - left.count) went back", "还了 \(made.count - left.count) 个"), cause: "list-not-freed"
+        )
     }
 
     /// Starts a server on a port that the check chose, free a moment ago. Should somebody take it first, another is

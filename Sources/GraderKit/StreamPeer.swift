@@ -212,6 +212,18 @@ public final class StreamPeer {
         }
     }
 
+    /// The program has closed the connection, and read all that came before: closed with bytes unread, it is reset, also
+    /// where the end of the stream has been seen.
+    public func expectNoReset(cause: String? = nil) throws {
+        var code: Int32 = 0
+        var length = socklen_t(MemoryLayout<Int32>.size)
+        try check("getsockopt", getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &code, &length))
+        guard code != 0 else { return }
+        throw Failure(
+            expected: say("\(name) ends, and is not reset", "\(name)正常结束，不被重置"),
+            got: say("it was reset: ", "连接被重置：") + errorText(code), cause: cause)
+    }
+
     /// Everything until the program closes its side.
     public func receiveToEnd(within seconds: Double = Deadline.patience, most: Int = 1 << 26) throws -> [UInt8] {
         let sentence = say("the program sends and then closes \(name)", "程序发送完毕后关闭\(name)")

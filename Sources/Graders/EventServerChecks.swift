@@ -140,7 +140,9 @@ func eventServerChecks(
         },
         Check(
             "\(prefix)-full-table",
-            suspects: [.asksWithoutWaiting, .spinsOnFullTable] + suspects + [.acceptErrorEndedServer]
+            suspects: [.throwsOutTheQueue, .asksWithoutWaiting, .spinsOnFullTable] + suspects + [
+                .acceptErrorEndedServer
+            ]
         ) {
             trial in
             let server = try trial.serve(entry, descriptorLimit: 40)
@@ -298,7 +300,13 @@ extension Server {
         subject.catchUp()
         let closed = try subject.waitForTimeline { $0.openConnections.isEmpty ? true : nil }
         guard closed == true, count.map({ subject.descriptorCount <= $0 }) ?? true else {
-            throw Failure(expected: expected, got: say("some are still open", "还有没关闭的"))
+            let open = subject.timeline.openConnections
+            let taken = subject.timeline.calls("epoll_ctl").last {
+                $0.arguments.0 == 2 && open.contains($0.descriptor) && $0.result == 0
+            }
+            throw Failure(
+                expected: expected, got: say("some are still open", "还有没关闭的"),
+                cause: taken == nil ? nil : "taken-off-not-closed", detail: taken?.callText)
         }
     }
 }

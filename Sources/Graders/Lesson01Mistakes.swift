@@ -97,12 +97,14 @@ func checksumMistake(_ bytes: [UInt8], expected: UInt16, got: UInt16) -> String?
     let mistakes: [(id: String, answer: UInt16)] = [
         // FFFF in place of 0 has another reason too: both are zero in this arithmetic, and UDP sends FFFF.
         ("not-complemented", expected == 0 ? 0 : ~expected),
-        ("native-words", expected.byteSwapped),
         ("carry-dropped", ~UInt16(truncatingIfNeeded: sum)),
         ("carry-dropped", complete(UInt64(UInt32(truncatingIfNeeded: sum)))),
         ("folded-once", ~UInt16(truncatingIfNeeded: folded(sum))),
         ("odd-byte-low", complete(sum - (last << 8) + last)),
+        ("odd-byte-first", complete(words([0] + bytes).reduce(0) { $0 + UInt64($1) })),
         ("odd-byte-dropped", complete(words(Array(bytes[..<even])).reduce(0) { $0 + UInt64($1) })),
+        // Behind the others: of one or three bytes, the zero in the wrong place looks the same.
+        ("native-words", expected.byteSwapped),
     ]
     let possible = mistakes.filter { !$0.id.hasPrefix("odd-byte") || even != bytes.count }
     return possible.first { $0.answer == got && got != expected }?.id

@@ -261,7 +261,9 @@ extension Trial {
             throw failure
         }
         guard got != text else { return }
-        throw Failure(expected: expected, got: got.debugDescription, cause: formattingMistake(bytes, text, got))
+        throw Failure(
+            expected: expected, got: got.debugDescription,
+            cause: formattingMistake(bytes, text, got) ?? (addressBytes(got) == bytes ? "another-spelling" : nil))
     }
 
     fileprivate func expectByHand(_ text: String) throws {

@@ -172,7 +172,10 @@ extension DatagramPeer {
             "\(quoted(message)), \(message.count) bytes, to \(address)",
             "\(address) 收到 \(quoted(message))，\(message.count) 字节")
         guard let (bytes, _) = try receive(until: Deadline(in: 1), expected: expected) else {
-            throw Failure(expected: expected, got: say("nothing", "什么也没有"))
+            let isSent = call.subject.timeline.calls.contains { $0.isSend && $0.length == 0 }
+            throw Failure(
+                expected: expected, got: say("nothing", "什么也没有"),
+                cause: message.isEmpty && !isSent ? "empty-not-sent" : nil)
         }
         guard bytes == message else {
             throw Failure(

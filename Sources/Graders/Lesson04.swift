@@ -75,11 +75,14 @@ private func expectNothingMore(_ peer: StreamPeer, after call: PendingCall) thro
     try peer.expectEnd()
 }
 
-func expectSocketError(_ codes: [Int32], from call: PendingCall) throws {
+/// - Parameter mistakes: the cause of another error that it throws.
+func expectSocketError(_ codes: [Int32], from call: PendingCall, mistakes: [Int32: String] = [:]) throws {
     let names = codes.map(errorName).joined(separator: say(" or ", " 或 "))
     let expected = say("it throws SocketError \(names)", "抛出 SocketError \(names)")
     switch try call.outcome() {
     case .threw("SocketError", _, let code, _) where codes.contains(code): return
+    case .threw("SocketError", _, let code, let description):
+        throw Failure(expected: expected, got: say("threw ", "抛出 ") + description, cause: mistakes[code])
     case let outcome: throw Failure(expected: expected, got: outcome.text)
     }
 }
@@ -146,7 +149,7 @@ private let receiveExactlyChecks: [Check] = [
         peer.reset()
         try expectSocketError([ECONNRESET], from: call)
     },
-    Check("receive-eintr", suspects: [.readsPastTheEnd, .endUnnoticed]) { trial in
+    Check("receive-eintr", suspects: [.readsPastTheEnd, .endUnnoticed, .oneReceiveIsOneMessage]) { trial in
         for plan in [
             FaultPlan.fail(.receive, 1, through: 3, with: EINTR),
             .fail(.receive, 3, through: 4, with: EINTR) + .most(10, each: .receive),
@@ -181,8 +184,10 @@ private func expectEnded(_ call: PendingCall, after count: Int) throws {
     switch try call.outcome() {
     case .threw("StreamError", _, _, error): return
     case let outcome:
+        let isEnd = if case .threw("StreamError", _, _, _) = outcome { true } else { false }
         throw Failure(
-            expected: say("it throws StreamError.\(error)", "抛出 StreamError.\(error)"), got: outcome.text)
+            expected: say("it throws StreamError.\(error)", "抛出 StreamError.\(error)"), got: outcome.text,
+            cause: isEnd && call.subject.timeline.receivedCount == count ? "counts-one-receive" : nil)
     }
 }
 
@@ -232,9 +237,22 @@ private let closeGracefullyChecks: [Check] = [
         let call = try trial.begin("close-gracefully", [listener.socketArgument])
         let peer = try listener.accept(from: call)
         try peer.expectEnd()
-        try peer.send(trial.random.letters(512 << 10))
+        let rest = trial.random.letters(512 << 10)
+        try peer.send(rest)
         peer.halfClose()
         _ = try call.value()
+        call.subject.catchUp()
+        let timeline = call.subject.timeline
+        let receives = timeline.calls.filter { $0.isReceive && $0.returned != nil }
+        guard receives.isEmpty || receives.contains(where: { $0.result == 0 && $0.length > 0 }) else {
+            throw Failure(
+                expected: say(
+                    "it takes all \(rest.count) bytes that the peer sends, and closes at the end of the stream",
+                    "取走对端发来的全部 \(rest.count) 字节，到流结束才关闭"),
+                got: say(
+                    "it closed after \(timeline.receivedCount) bytes", "取走 \(timeline.receivedCount) 字节就关闭了"))
+        }
+        try peer.expectNoReset()
     },
     Check("close-once", suspects: [.closedTwice]) { trial in
         for breaks in [false, true] {

@@ -93,11 +93,14 @@ let framedEchoChecks: [Check] =
                 answer, equals: complete,
                 say("the three complete frames, and then the end", "三个完整的帧，然后流结束"))
         },
-    ] + concurrentServerChecks(server, prefix: "echo", exchange: oneFrame, clients: 50, suspects: decoding)
+    ]
+    + concurrentServerChecks(
+        server, prefix: "echo", exchange: oneFrame, clients: 50, suspects: decoding + [.fewThreads])
     + streamServerChecks(server, prefix: "echo", exchange: oneFrame, suspects: decoding)
 
 /// What goes wrong with frames, in the echo of any: asked before all that may be wrong with a server.
-private let decoding: [Cause] = [.fedWholeBuffer, .sameFrameAgain, .framedChunk] + Cause.framingMistakes
+private let decoding: [Cause] =
+    [.lengthSwapped, .fedWholeBuffer, .sameFrameAgain, .framedChunk] + Cause.framingMistakes
 
 private let oneFrame = Exchange(question: framed(Array("Hello, 世界".utf8))) { client in
     try client.expect(framed(Array("Hello, 世界".utf8)))
@@ -348,5 +351,20 @@ extension Timeline {
         return (all + open.values).filter {
             !$0.isUnclear && !$0.isBusy && !$0.chunks.isEmpty && (!$0.isCut || $0.gaveUp)
         }
+    }
+}
+
+extension Cause {
+    /// What it sends begins with the length of the rest, the smallest byte first.
+    fileprivate static let lengthSwapped = Cause("length-host-order") { evidence in
+        for call in evidence.timeline.calls where call.isSend && call.data.count >= 4 {
+            let header = call.data.prefix(4)
+            let length = header.reversed().reduce(0) { $0 << 8 | Int($1) }
+            guard length > 0, length == call.length - 4, Array(header) != Array(header.reversed()) else { continue }
+            return say(
+                "a frame of \(length) bytes begins with \(hexText(Array(header)))",
+                "\(length) 字节的帧以 \(hexText(Array(header))) 开头")
+        }
+        return nil
     }
 }

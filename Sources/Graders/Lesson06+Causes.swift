@@ -125,8 +125,8 @@ extension Cause {
         return nil
     }
 
-    /// It waits, and does not ask about somebody to whom nothing is to be said: the listener, or a client whose bytes have
-    /// all been answered.
+    /// It waits, and does not ask about somebody whom it had asked about, and whom select had then taken out of the set:
+    /// nothing was done with it in between.
     static let setNotRebuilt = Cause("set-not-rebuilt") { evidence in
         let calls = evidence.timeline.calls
         if let wait = calls.last(where: \.isWait), wait.failed, wait.error == EBADF, wait.selected != nil,
@@ -140,26 +140,12 @@ extension Cause {
                 "\(wait.callText) failed with EBADF after \(closed.callText)",
                 "\(closed.callText) 之后，\(wait.callText) 以 EBADF 失败")
         }
-        guard let wait = calls.last(where: { $0.isWait && $0.isBlocked }), let sets = wait.selected,
-            let listen = calls.last(where: { $0.name == "listen" && $0.result == 0 }),
-            !calls.contains(where: { $0.isAccept && ($0.error == EMFILE || $0.error == ENFILE) })
-        else { return nil }
-        if !sets.readable.contains(listen.descriptor) {
-            return say(
-                "\(wait.callText), without \(listen.descriptor), which listens",
-                "\(wait.callText)，其中没有监听套接字 \(listen.descriptor)")
-        }
-        var unanswered: [Int32: Int64] = [:]
-        for call in calls where call.returned != nil {
-            if call.isAccept, call.result >= 0 { unanswered[Int32(call.result)] = 0 }
-            if call.name == "close" { unanswered[call.descriptor] = nil }
-            if call.isReceive, call.result > 0 { unanswered[call.descriptor]? += call.result }
-            if call.isSend, call.result > 0 { unanswered[call.descriptor]? -= call.result }
-        }
-        let forgotten = unanswered.filter { $0.value == 0 && $0.key < 256 && !sets.readable.contains($0.key) }
-        return forgotten.keys.min().map {
-            say("\(wait.callText), without client \($0)", "\(wait.callText)，其中没有客户端 \($0)")
-        }
+        return evidence.timeline.leftOut.flatMap { $0.isSelects ? $0.text : nil }
+    }
+
+    /// The same, and it was the program that did not put it in.
+    static let leftOutOfTheSet = Cause("left-out-of-the-set") { evidence in
+        evidence.timeline.leftOut.flatMap { $0.isSelects ? nil : $0.text }
     }
 
     static let spinsOnFullTable = Cause("spins-on-emfile") { evidence in
@@ -242,5 +228,49 @@ extension Cause {
     /// Two may speak, and it waits for one of them.
     static let blockedOnOne = Cause("blocked-on-one-of-two") { evidence in
         evidence.timeline.blocked.last(where: \.isReceive)?.callText
+    }
+}
+
+extension Timeline {
+    /// Whom the select that it waits in was not asked about, though nothing is to be said to it: the listener, or a client
+    /// whose bytes have all been answered. Did select take it out, since nothing had come for it?
+    fileprivate var leftOut: (text: String, isSelects: Bool)? {
+        guard let last = calls.lastIndex(where: { $0.isWait && $0.isBlocked }), let sets = calls[last].selected,
+            let listen = calls.last(where: { $0.name == "listen" && $0.result == 0 }),
+            !calls.contains(where: { $0.isAccept && ($0.error == EMFILE || $0.error == ENFILE) })
+        else { return nil }
+        let wait = calls[last].callText
+        func isSelects(_ descriptor: Int32) -> Bool {
+            guard
+                let asked = calls[..<last].lastIndex(where: {
+                    $0.selected?.readable.contains(descriptor) == true
+                }), let next = calls[(asked + 1)...].firstIndex(where: { $0.selected != nil })
+            else { return false }
+            let between = calls[asked..<next]
+            guard let before = calls[asked].selected, let after = calls[next].selected else { return false }
+            // What it leaves is as many as it says. Where more were asked about next, or somebody else, they were put in.
+            let others = (after.readable + after.writable).filter { $0 != listen.descriptor }
+            let isAsLeft =
+                Set(after.writable).isSubset(of: before.writable)
+                && (others.count <= calls[asked].result || between.contains { $0.isAccept && $0.result >= 0 })
+            guard isAsLeft else { return false }
+            return !between.contains { $0.descriptor == descriptor && ($0.isAccept || $0.isReceive || $0.isSend) }
+        }
+        if !sets.readable.contains(listen.descriptor) {
+            let text = say(
+                "\(wait), without \(listen.descriptor), which listens", "\(wait)，其中没有监听套接字 \(listen.descriptor)")
+            return (text, isSelects(listen.descriptor))
+        }
+        var unanswered: [Int32: Int64] = [:]
+        for call in calls where call.returned != nil {
+            if call.isAccept, call.result >= 0 { unanswered[Int32(call.result)] = 0 }
+            if call.name == "close" { unanswered[call.descriptor] = nil }
+            if call.isReceive, call.result > 0 { unanswered[call.descriptor]? += call.result }
+            if call.isSend, call.result > 0 { unanswered[call.descriptor]? -= call.result }
+        }
+        let forgotten = unanswered.filter { $0.value == 0 && $0.key < 256 && !sets.readable.contains($0.key) }
+        return forgotten.keys.min().map {
+            (say("\(wait), without client \($0)", "\(wait)，其中没有客户端 \($0)"), isSelects($0))
+        }
     }
 }

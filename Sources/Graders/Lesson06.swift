@@ -66,7 +66,7 @@ private let selectServerChecks: [Check] =
 
 /// Mistakes that any check of a server over select may run into.
 private let selectSuspects: [Cause] = [
-    .restForgotten, .tooFewBits, .setNotRebuilt, .alwaysAsksToWrite, .acceptBlocks,
+    .restForgotten, .tooFewBits, .setNotRebuilt, .leftOutOfTheSet, .alwaysAsksToWrite, .acceptBlocks,
 ]
 
 // MARK: - Connecting

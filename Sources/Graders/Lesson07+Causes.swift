@@ -38,7 +38,7 @@ extension Trial {
 
 extension Call {
     /// EPOLLET is bit 31 (epoll_ctl(2)).
-    fileprivate var asksForEdges: Bool { name == "epoll_ctl" && arguments.1 & (1 << 31) != 0 }
+    var asksForEdges: Bool { name == "epoll_ctl" && arguments.1 & (1 << 31) != 0 }
 
     var asksToWrite: Bool { name == "epoll_ctl" && arguments.1 & Int64(writable) != 0 }
 }
@@ -99,6 +99,25 @@ extension Cause {
         let before = calls[round..<index].contains { $0.isReceive && $0.descriptor == calls[index].descriptor }
         guard !before else { return nil }
         let last = calls[index]
+        // One that does receive again elsewhere, and here could not send: it stopped for lack of room.
+        let receives = calls.indices.filter { calls[$0].isReceive || calls[$0].isWait }
+        let isLoop = zip(receives, receives.dropFirst()).contains { first, second in
+            calls[first].isReceive && calls[second].isReceive && calls[first].descriptor == calls[second].descriptor
+        }
+        let isHeldUp = calls[index...].contains { call in
+            call.isSend && call.descriptor == last.descriptor
+                && (call.error == EAGAIN || call.result > 0 && call.result < call.length)
+        }
+        guard !(isLoop && isHeldUp) else { return nil }
+        return say("\(last.callText) = \(last.result), and then it waited", "\(last.callText) = \(last.result)，然后就去等待了")
+    }
+
+    /// The same of any socket, and of what was to be sent.
+    static let leavesEdgeBehind = Cause("edge-read-once") { evidence in
+        let calls = evidence.timeline.calls
+        guard calls.contains(where: \.asksForEdges), evidence.timeline.blocked.contains(where: \.isWait),
+            let last = calls.last(where: { $0.isReceive && $0.returned != nil }), last.result > 0
+        else { return nil }
         return say("\(last.callText) = \(last.result), and then it waited", "\(last.callText) = \(last.result)，然后就去等待了")
     }
 
@@ -148,9 +167,12 @@ extension Cause {
     static let acceptedOnce = Cause("edge-accepted-once") { evidence in
         let calls = evidence.timeline.calls
         guard calls.contains(where: \.asksForEdges), evidence.timeline.blocked.contains(where: \.isWait),
-            let last = calls.last(where: \.isAccept), last.result >= 0
+            let last = calls.last(where: \.isAccept), last.returned != nil,
+            // An error of one client's is no end of the queue either.
+            last.result >= 0 || ![EAGAIN, EMFILE, ENFILE].contains(last.error)
         else { return nil }
-        return say("\(last.callText) = \(last.result), and then it waited", "\(last.callText) = \(last.result)，然后就去等待了")
+        let result = last.result >= 0 ? "\(last.result)" : "-1 \(errorName(last.error))"
+        return say("\(last.callText) = \(result), and then it waited", "\(last.callText) = \(result)，然后就去等待了")
     }
 
     /// It went to the next client with bytes of this one unread, and waits for an edge that has been.

@@ -34,6 +34,8 @@ enum FrameMistake: String, CaseIterable {
     case textPerFragment = "utf8-per-fragment"
     // Before the next: while a message is not finished, the two look alike.
     case textAtTheEnd = "utf8-only-at-the-end"
+    /// Earlier, but not before the whole frame has come.
+    case textByFrame
     case textUnchecked = "text-not-checked"
     // Behind it: of a message in one frame, which is no UTF-8, both make the same.
     case fragmentsApart = "fragments-not-joined"
@@ -52,6 +54,7 @@ enum FrameMistake: String, CaseIterable {
     case closeReasonUnchecked = "close-reason-unchecked"
     case afterClose = "decodes-after-close"
     case limitPerFrame = "limit-per-frame"
+    case limitOnControl = "limit-on-control-frames"
     case limitIgnored = "message-limit-ignored"
     case limitLate = "message-limit-late"
     case limitOffByOne = "message-limit-off-by-one"
@@ -61,6 +64,7 @@ enum FrameMistake: String, CaseIterable {
         switch self {
         case .lengthLittleEndianChecked: FrameMistake.lengthLittleEndian.rawValue
         case .lengthFourBytesChecked: FrameMistake.lengthFourBytes.rawValue
+        case .textByFrame: FrameMistake.textAtTheEnd.rawValue
         default: rawValue
         }
     }
@@ -163,8 +167,8 @@ struct FrameModel {
             if mistake != .highBit { throw broken("protocolError") }
             length = length & ~(1 << 63)
         }
-        if opcode & 8 == 0 {
-            let before = mistake == .limitPerFrame ? 0 : fragments?.bytes.count ?? 0
+        if opcode & 8 == 0 || mistake == .limitOnControl {
+            let before = mistake == .limitPerFrame || opcode & 8 != 0 ? 0 : fragments?.bytes.count ?? 0
             let most = mistake == .limitOffByOne ? limit - 1 : limit
             if length > UInt64(max(0, most - before)), mistake != .limitIgnored, mistake != .limitLate {
                 throw broken("tooLong")
@@ -204,7 +208,7 @@ struct FrameModel {
     private func look(atPartOf frame: Frame) throws {
         guard !frame.isControl, (frame.opcode == 1 ? 1 : fragments?.opcode) == 1 else { return }
         switch mistake {
-        case .textUnchecked, .textAtTheEnd, .textPerFragment: return
+        case .textUnchecked, .textAtTheEnd, .textByFrame, .textPerFragment: return
         default: break
         }
         let part = unmasked(frame, Array(buffer[frame.size...]))

@@ -55,7 +55,10 @@ let serverHandshakeChecks: [Check] = [
         request.fields[1].value = "h2c, websocket"
         request.fields[2] = ("Connection", "keep-alive")
         request.fields.append(("Connection", "Upgrade"))
-        try trial.expectAccepted(request)
+        do { try trial.expectAccepted(request) } catch var failure as Failure {
+            failure.cause = failure.cause ?? "list-in-two-fields"
+            throw failure
+        }
     },
     Check("handshake-offers") { trial in
         var request = Request(key: sampleKey)

@@ -166,6 +166,10 @@ func mistakeOfAcceptKey(_ key: String, _ got: String) -> String? {
         ("accept-key-guid-case", base64(sha1(Array((key + webSocketGUID.lowercased()).utf8)))),
         ("accept-key-not-hashed", base64(input)), ("accept-key-not-hashed", key),
         ("accept-key-guid-first", base64(sha1(Array((webSocketGUID + key).utf8)))),
+        (
+            "accept-key-alphabet",
+            String(base64(sha1(input)).map { $0 == "+" ? "-" : $0 == "/" ? "_" : $0 })
+        ),
         ("accept-key-decoded", base64(sha1(decodedBase64(key) + Array(webSocketGUID.utf8)))),
     ]
     return mistakes.first { $0.1 == got }?.0

@@ -87,7 +87,7 @@ extension Trial {
                     : wrong.name == "SO_LINGER" && got.linger == .off
                         ? "linger-zero-taken-for-off"
                         : wrong.name == "SO_KEEPALIVE" && areSwapped(got.keepAlive, right.keepAlive)
-                            ? "timers-swapped" : nil)
+                            ? "timers-swapped" : call.leavesOut(wrong.name) ? "zero-left-out" : nil)
         }
         let calls = call.subject.timeline.calls("setsockopt")
         if let extra = calls.first(where: { !options.names.contains(KernelOption.name(of: $0) ?? "") }) {
@@ -348,4 +348,12 @@ private func isUnitMistake(_ got: Milliseconds, _ right: Milliseconds) -> Bool {
     let (seconds, rest) = (right / 1000, right % 1000)
     return [seconds, seconds * 1000, rest, seconds * 1000 + rest * 1000, seconds + rest * 1000, rest * 1000].contains(
         got)
+}
+
+extension PendingCall {
+    /// It was to set this option, and did not.
+    fileprivate func leavesOut(_ name: String) -> Bool {
+        subject.catchUp()
+        return !subject.timeline.calls("setsockopt").contains { KernelOption.name(of: $0) == name }
+    }
 }

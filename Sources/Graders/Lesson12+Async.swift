@@ -18,7 +18,8 @@ let asyncChecks: [Check] =
         !["async-one-thread", "async-full-table"].contains($0.id)
     }.map { $0.explained(first: suspects) }
     + [
-        Check("async-full", suspects: [.spinsOnFullTable] + suspects + [.acceptErrorEndedServer]) { trial in
+        Check("async-full", suspects: [.throwsOutTheQueue, .spinsOnFullTable] + suspects + [.acceptErrorEndedServer]) {
+            trial in
             try trial.expectServedAfterFullTable(entry, exchange)
             // And for as long as nobody leaves: whoever does not wait then spins.
             let full = try trial.serve(entry, plan: .fail(.accept, every: 1, with: EMFILE))

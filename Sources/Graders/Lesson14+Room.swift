@@ -300,6 +300,9 @@ extension Trial {
             {
                 found = "timestamp-not-given"
             }
+            if wanted == [.message(.error(.notLoggedIn))], got == [.message(.error(.badContent))] {
+                found = "content-before-membership"
+            }
             if wanted.count == 1, got.count == 1, case .message(.chatMessage(let one)) = wanted[0],
                 case .message(.chatMessage(let other)) = got[0], other.id > one.id, other.content == one.content,
                 other.id - one.id <= model.refusedContents

@@ -23,7 +23,7 @@ let unixEchoChecks: [Check] = [
             throw Failure(
                 expected: say("the socket's file has mode 0600", "套接字文件的权限是 0600"),
                 got: say("mode 0\(String(mode & 0o777, radix: 8))", "权限是 0\(String(mode & 0o777, radix: 8))"),
-                cause: mode & 0o077 != 0 ? "anybody-may-connect" : nil)
+                cause: mode & 0o077 != 0 ? "anybody-may-connect" : mode & 0o100 != 0 ? "execute-bit-left" : nil)
         }
     },
     Check("unix-longest-path", suspects: Cause.unixServer) { trial in

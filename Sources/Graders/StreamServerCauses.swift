@@ -137,6 +137,23 @@ extension Cause {
 
     // MARK: What is used up
 
+    /// No descriptor was free. It gave one up, accepted with that, and closed what it had accepted.
+    static let throwsOutTheQueue = Cause("queue-thrown-out") { evidence in
+        let threads = Dictionary(grouping: evidence.timeline.calls, by: \.thread)
+        for calls in threads.values {
+            for (index, call) in calls.enumerated()
+            where call.isAccept && (call.error == EMFILE || call.error == ENFILE) && index + 3 < calls.count {
+                let (spare, next, end) = (calls[index + 1], calls[index + 2], calls[index + 3])
+                guard spare.name == "close", next.isAccept, next.result >= 0 else { continue }
+                guard end.name == "close" || end.name == "shutdown", end.descriptor == next.result else { continue }
+                return say(
+                    "\(next.callText) = \(next.result), and at once \(end.callText)",
+                    "\(next.callText) = \(next.result)，紧接着 \(end.callText)")
+            }
+        }
+        return nil
+    }
+
     static let connectionLeak = Cause("connection-leak") { evidence in
         let full = evidence.timeline.calls.first { call in
             call.failed && !call.perturbed && (call.error == EMFILE || call.error == ENFILE)

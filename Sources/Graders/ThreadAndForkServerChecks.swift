@@ -34,7 +34,9 @@ func threadServerChecks(_ entry: String, prefix: String, exchange: Exchange) -> 
         },
         Check(
             "\(prefix)-full",
-            suspects: [.crashAtFullTable, .spinsOnFullTable, .acceptErrorEndedServer, .waitsForThread]
+            suspects: [
+                .crashAtFullTable, .throwsOutTheQueue, .spinsOnFullTable, .acceptErrorEndedServer, .waitsForThread,
+            ]
                 + Cause.streamServer
         ) { trial in
             try trial.expectServedAfterFullTable(entry, exchange)
