@@ -100,19 +100,49 @@ let chatClientChecks: [Check] = [
             try server.expectClosedByClient()
         }
     },
+    Check("client-reset", suspects: [.breakUnnoticed]) { trial in
+        // While it waits in receive: by its chat it has said that it has taken the answer.
+        let waiting = try trial.beginChatClient([login("ann"), say14("hi"), receive(1)])
+        let breaker = try waiting.accept()
+        try breaker.expect(.login(username: "ann"))
+        try breaker.send(.loginResponse(refusal: nil))
+        try breaker.expect(.chat(content: "hi"))
+        breaker.stream.reset()
+        try trial.expect(waiting, throws: ECONNRESET)
+        // And while it talks, more than fits in: behind the end of the stream a reset makes send fail with EPIPE.
+        let text = String(repeating: "x", count: 4000)
+        let talking = try trial.beginChatClient(
+            [login("ann")] + Array(repeating: say14(text), count: 250), plan: FaultPlan.none, smallBuffers: true)
+        let deaf = try talking.accept()
+        try deaf.expect(.login(username: "ann"))
+        try deaf.send(.loginResponse(refusal: nil))
+        try deaf.expect(.chat(content: text))
+        deaf.stream.halfClose()
+        deaf.stream.reset()
+        let expected = say("chat throws SocketError, EPIPE or ECONNRESET", "chat 抛出 SocketError：EPIPE 或 ECONNRESET")
+        switch try talking.call.outcome(expecting: expected) {
+        case .threw("SocketError", _, EPIPE, _), .threw("SocketError", _, ECONNRESET, _): return
+        case let outcome: throw Failure(expected: expected, got: outcome.text)
+        }
+    },
     Check("client-no-answer") { trial in
         for steps in [[login("ann")], [login("ann"), ["logout"].step]] {
-            let play = try trial.beginChatClient(steps)
-            let server = try play.accept()
-            try server.expect(.login(username: "ann"))
-            if steps.count == 2 {
-                try server.send(.loginResponse(refusal: nil))
-                try server.expect(.logout)
+            // One server says something else, again and again, and the other nothing.
+            let plays = try (0..<2).map { _ in try trial.beginChatClient(steps) }
+            let servers = try plays.map { play in
+                let server = try play.accept()
+                try server.expect(.login(username: "ann"))
+                if steps.count == 2 {
+                    try server.send(.loginResponse(refusal: nil))
+                    try server.expect(.logout)
+                }
+                return server
             }
-            // Something else comes, again and again, and not the answer.
-            try server.talk(past: play)
-            try trial.expect(play, throws: ETIMEDOUT, cause: "waits-for-answer-for-ever")
-            try server.expectClosedByClient()
+            try servers[0].talk(past: plays[0])
+            for (play, server) in zip(plays, servers) {
+                try trial.expect(play, throws: ETIMEDOUT, cause: "waits-for-answer-for-ever")
+                try server.expectClosedByClient()
+            }
         }
         // The server leaves in place of an answer.
         for steps in [[login("ann")], [login("ann"), ["logout"].step]] {
@@ -160,6 +190,14 @@ let chatClientChecks: [Check] = [
             case let outcome: throw Failure(expected: expected, got: outcome.text)
             }
         }
+        // Interrupted, connect goes on by itself, and is refused: openClient says so, and not the first word.
+        let interrupted = try trial.begin(
+            "chat-client", [.string("127.0.0.1"), .int(Int(port)), .list([])], plan: .fail(.connect, with: EINTR))
+        let expected = say("openClient throws SocketError ECONNREFUSED", "openClient 抛出 SocketError ECONNREFUSED")
+        switch try interrupted.outcome(expecting: expected) {
+        case .threw("SocketError", _, ECONNREFUSED, _): break
+        case let outcome: throw Failure(expected: expected, got: outcome.text)
+        }
         let more = process.descriptorCount - (before ?? 0)
         guard more <= 0 else {
             throw Failure(
@@ -168,10 +206,12 @@ let chatClientChecks: [Check] = [
                 cause: "connection-leak")
         }
     },
-    Check("client-bad-day") { trial in
+    Check("client-bad-day", suspects: [.readsPastTheEnd]) { trial in
         let calls: [FaultPlan.Calls] = [.connect, .receive, .send, .waitReady]
         let interrupted = calls.map { FaultPlan.fail($0, 1, through: 2, with: EINTR) }.reduce(.none, +)
-        for plan in [interrupted, .most(1, each: .send) + .most(2, each: .receive)] {
+        // Where connect is interrupted, too, it waits behind that already.
+        let later = calls.dropFirst().map { FaultPlan.fail($0, 1, through: 2, with: EINTR) }.reduce(.none, +)
+        for plan in [interrupted, later, .most(1, each: .send) + .most(2, each: .receive)] {
             let play = try trial.beginChatClient(
                 [login("ann"), say14(String(repeating: "long ", count: 200)), receive(1), ["logout"].step], plan: plan)
             let server = try play.accept()
@@ -183,6 +223,13 @@ let chatClientChecks: [Check] = [
             try server.send(.logoutResponse)
             try trial.expect(play, returns: [loggedIn] + heard(said(1, "ann", "long")))
         }
+        // errno is EINTR when recv returns 0: the end of the stream all the same.
+        let play = try trial.beginChatClient([login("ann"), receive(1)], plan: .fail(.receive, every: 2, with: EINTR))
+        let server = try play.accept()
+        try server.expect(.login(username: "ann"))
+        try server.send(.loginResponse(refusal: nil))
+        server.stream.halfClose()
+        try trial.expect(play, returns: [loggedIn, ended])
     },
     Check("client-reference-server") { trial in
         let reference = try Companion(trial, Lesson14.slug)
@@ -244,8 +291,10 @@ extension PendingCall {
 }
 
 extension Trial {
-    fileprivate func beginChatClient(_ steps: [Value], plan: FaultPlan? = nil) throws -> ChatClientPlay {
-        let listener = try listen()
+    fileprivate func beginChatClient(
+        _ steps: [Value], plan: FaultPlan? = nil, smallBuffers: Bool = false
+    ) throws -> ChatClientPlay {
+        let listener = try listen(smallBuffers: smallBuffers)
         let arguments: [Value] = [.string(listener.address.host), .int(Int(listener.address.port)), .list(steps)]
         return ChatClientPlay(listener: listener, call: try begin("chat-client", arguments, plan: plan), trial: self)
     }

@@ -100,7 +100,7 @@ private let gatewayOwnChecks: [Check] = [
             guard head.hasPrefix("HTTP/1.1 403 ") else {
                 throw Failure(expected: expected, got: quoted(Array(head.utf8), most: 40), cause: "origin-unchecked")
             }
-            _ = try stranger.receiveToEnd()
+            _ = try stranger.receiveToEnd(within: 5)
         }
         // The first connection that the chat server sees is that of a page that may come in.
         let (browser, server) = try play.enter(origin: "http://localhost:8765")
@@ -126,7 +126,7 @@ private let gatewayOwnChecks: [Check] = [
         for (code, speak) in wrong {
             let (browser, server) = try play.enter()
             try speak(browser)
-            do { try browser.expectClose([code], cause: "gateway-close-code") } catch var failure as Failure {
+            do { try browser.expectCloseAndEnd(code) } catch var failure as Failure {
                 if try server.hasFrame(failure.expected) { failure.cause = "gateway-passes-wrong" }
                 throw failure
             }
@@ -164,7 +164,7 @@ private let gatewayOwnChecks: [Check] = [
         try server.stream.send(framed(Array("last words".utf8)))
         server.stream.close()
         try browser.expect("last words")
-        try browser.expectClose([1000], cause: "gateway-close-code")
+        try browser.expectCloseAndEnd(1000)
         // More than the kernel takes for a browser that does not read yet: the rest is due all the same.
         let (slow, itsServer) = try play.enter(smallBuffers: true)
         let texts = (1...3).map { "\($0) " + String(repeating: "x", count: 50_000) }
@@ -183,8 +183,22 @@ private let gatewayOwnChecks: [Check] = [
         try trial.tellChatServer(try SocketAddress(host: "127.0.0.1", port: port))
         let service = try trial.serve(gateway14)
         for _ in 0..<3 {
-            let browser = try service.webSocket(trial)
-            try browser.expectClose([1013], cause: "gateway-close-code")
+            try service.webSocket(trial).expectCloseAndEnd(1013)
+        }
+        // It may be known at once; nothing is left of the attempt then.
+        let unreachable = try trial.serve(gateway14, plan: .fail(.connect, every: 1, with: ENETUNREACH))
+        let before = unreachable.subject.descriptorCount
+        for _ in 0..<12 {
+            let browser = try unreachable.webSocket(trial)
+            try browser.expectCloseAndEnd(1013)
+            browser.stream.close()
+        }
+        // A few are what a library makes for itself at the first use.
+        guard unreachable.waitForDescriptors(before + 4) else {
+            let more = unreachable.subject.descriptorCount - before
+            throw Failure(
+                expected: say("no descriptor stays open", "没有描述符留着不关"),
+                got: say("\(more) more are open", "多开了 \(more) 个"), cause: "connection-leak")
         }
     },
     Check("gateway-slow-browser", suspects: Cause.chatRoom + Cause.gateway) { trial in
@@ -311,6 +325,23 @@ extension ChatPeer {
         case .end: throw Failure(expected: expected, got: say("the connection was closed", "连接被关闭"))
         case .broken(let code): throw Failure(expected: expected, got: errorText(code))
         case .late: throw Failure(expected: expected, got: say("nothing", "什么也没有"))
+        }
+    }
+}
+
+extension WebSocketPeer {
+    /// A close frame, which we answer with one; then the end, in whatever way, and no frame before it.
+    fileprivate func expectCloseAndEnd(_ code: UInt16) throws {
+        try expectClose([code], cause: "gateway-close-code")
+        // It may have ended its side, or all of it.
+        do { try send(Opcode.close.rawValue, bigEndianBytes(code)) } catch is Failure {}
+        let expected = say(
+            "the program closes \(stream.name) behind its close frame", "程序发完关闭帧之后关闭\(stream.name)")
+        switch try next(expected) {
+        case .end, .broken: return
+        case .frame(let frame): throw Failure(expected: expected, got: frame.words)
+        case .late:
+            throw Failure(expected: expected, got: say("it is still open", "它仍然开着"), cause: "open-after-close")
         }
     }
 }

@@ -108,6 +108,9 @@ let hostileChatChecks: [Check] = [
         }
     },
     Check("server-impatient", suspects: [.leftOpen] + Cause.chatRoom) { trial in
+        // With nobody there whose words could wake the server.
+        let quiet = try trial.serve("chat-server-impatient")
+        try trial.visitor(quiet).expectDropped(cause: "strangers-kept")
         let server = try trial.serve("chat-server-impatient")
         let member = try trial.member("ann", server)
         let strangers = try (0..<3).map { _ in try trial.visitor(server) }

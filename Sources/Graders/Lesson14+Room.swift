@@ -38,6 +38,8 @@ let roomChecks: [Check] = [
             "a", String(repeating: "n", count: 32), String(repeating: "名", count: 10), "\"\\", "a\u{a0}b", "😀", "-",
             // The same to the eye, and to ==; not the same bytes.
             "caf\u{e9}", "cafe\u{301}", "Ann", "ann",
+            // The first and the last byte of ASCII that a name may have.
+            "!", "~",
         ]
         var events: [RoomEvent] = bad.map { login(1, $0) }
         for (index, name) in good.enumerated() { events += [login(index + 2, name), login(1, name)] }

@@ -208,6 +208,16 @@ private let talkChecks: [Check] = [
             try again.expect(.loginResponse(refusal: nil), cause: nameKept)
             try members[0].expect(.userJoined(username: name))
         }
+        // Gone before it is answered: a reset behind the end of the stream. Nothing is tried again and again for it.
+        try server.subject.pause()
+        let gone = try trial.visitor(server)
+        try gone.send(.chat(content: "anybody?"))
+        gone.stream.halfClose()
+        gone.stream.reset()
+        server.subject.resume()
+        try members[0].expectNothingBefore()
+        try trial.expectRest(
+            server.subject, say("a second after a client has broken off", "客户端断开之后的一秒内"))
     },
     Check("server-leaves-nothing", suspects: [.connectionLeak, .leftOpen, .clientEndedServer] + Cause.chatRoom) {
         trial in

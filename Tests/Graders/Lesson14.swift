@@ -61,6 +61,7 @@ final class Lesson14: LessonTestCase {
     func test_client_pieces() throws { try grade() }
     func test_client_unknown_types() throws { try grade() }
     func test_client_end() throws { try grade() }
+    func test_client_reset() throws { try grade() }
     func test_client_no_answer() throws { try grade() }
     func test_client_bad_frames() throws { try grade() }
     func test_client_no_server() throws { try grade() }
