@@ -161,11 +161,7 @@ private func lookup(_ name: String) -> Result<[String], ResolveError> {
 extension ResolveError {
     /// `EAI_NONAME (-2), Name or service not known`
     fileprivate var text: String {
-        let names = [
-            EAI_NONAME: "EAI_NONAME", EAI_AGAIN: "EAI_AGAIN", EAI_FAIL: "EAI_FAIL", EAI_FAMILY: "EAI_FAMILY",
-            EAI_SYSTEM: "EAI_SYSTEM",
-        ]
-        return "\(names[code] ?? "EAI") (\(code)), \(String(cString: gai_strerror(code)))"
+        "\(resolveErrorName(code) ?? "EAI") (\(code)), \(String(cString: gai_strerror(code)))"
     }
 }
 

@@ -8,7 +8,7 @@ extension Call {
 
     /// The call with its outcome; `now` tells how long a blocked one has waited (ns).
     public func text(now: UInt64) -> String {
-        if returnIsLost { return callText + " = ?" }
+        if returnIsLost { return callText + say(" = ?   [not recorded]", " = ?   [没有记录到]") }
         guard returned != nil else {
             guard now > entered + 100_000_000 else { return callText + " ⋯" }
             return callText
@@ -89,7 +89,10 @@ extension Call {
     }
 
     private var resultText: String {
-        result == -1 && error != 0 ? "-1 \(errorName(error))" : "\(result)"
+        if name == "getaddrinfo", let error = resolveErrorName(Int32(truncatingIfNeeded: result)) {
+            return "\(result) \(error)"
+        }
+        return result == -1 && error != 0 ? "-1 \(errorName(error))" : "\(result)"
     }
 
     private func note(_ found: SocketAddress) -> String {
@@ -155,4 +158,14 @@ public func hex(_ byte: UInt8) -> String { (byte < 16 ? "0" : "") + String(byte,
 /// `1 byte`, `5 bytes`; in Chinese `5 字节`.
 public func byteCount(_ count: Int) -> String {
     say(count == 1 ? "1 byte" : "\(count) bytes", "\(count) 字节")
+}
+
+/// What `getaddrinfo` returned, by its name (netdb.h): its numbers are not those of errno. Nil for 0 and for others.
+public func resolveErrorName(_ code: Int32) -> String? {
+    let names = [
+        EAI_AGAIN: "EAI_AGAIN", EAI_BADFLAGS: "EAI_BADFLAGS", EAI_FAIL: "EAI_FAIL", EAI_FAMILY: "EAI_FAMILY",
+        EAI_MEMORY: "EAI_MEMORY", EAI_NONAME: "EAI_NONAME", EAI_SERVICE: "EAI_SERVICE", EAI_SOCKTYPE: "EAI_SOCKTYPE",
+        EAI_SYSTEM: "EAI_SYSTEM",
+    ]
+    return names[code]
 }

@@ -202,7 +202,19 @@ final class CallTextTests: XCTestCase {
         let call = tap.enter("close", 4)
         tap.leave(call, 0, told: false)
         tap.enter("accept", 3)
-        XCTAssertEqual(tap.timeline.calls[0].text(now: 0), "close(4) = ?")
+        XCTAssertEqual(tap.timeline.calls[0].text(now: 0), "close(4) = ?   [not recorded]")
+    }
+
+    /// Its result is the error, with a name of its own.
+    func testResolverErrors() {
+        var tap = Recorder()
+        for code in [EAI_NONAME, EAI_AGAIN, 12_345] { tap.call("getaddrinfo", result: Int64(code)) }
+        XCTAssertEqual(
+            tap.timeline.calls.map { $0.text(now: 0) },
+            [
+                "getaddrinfo() = \(EAI_NONAME) EAI_NONAME", "getaddrinfo() = \(EAI_AGAIN) EAI_AGAIN",
+                "getaddrinfo() = 12345",
+            ])
     }
 
     func testQuoted() {
