@@ -203,6 +203,28 @@ private let clientChecks: [Check] = [
         server.stream.halfClose()
         try trial.expect(play.call, returns: [closedEvent(3000, "fine")])
         try server.expectDropped()
+        // Who has closed says nothing more, whichever side began.
+        for isFirst in [true, false] {
+            let step = isFirst ? closeStep(1000) : receiveStep
+            let play = try trial.beginClient(steps: [step, .list([.string("text"), .bytes([0x78])])])
+            let server = try play.accept()
+            if isFirst {
+                try server.answerClose(1000)
+            } else {
+                try server.sendClose(1000)
+                try server.expectClose(1000, causeIfEnded: "close-not-answered")
+            }
+            let expected = say(
+                "the program ends \(server.name), and sends nothing more", "程序结束\(server.name)，不再发送")
+            switch try server.next(until: Deadline(), expected: expected) {
+            case .end, .broken: break
+            case .frame(let frame): throw Failure(expected: expected, got: frame.text)
+            case .late: throw Failure(expected: expected, got: say("it is still open", "它仍然开着"))
+            }
+            server.stream.close()
+            // Whether send throws then is its own affair.
+            _ = try play.call.outcome()
+        }
     },
     Check("client-close-unanswered", suspects: Cause.client) { trial in
         let play = try trial.beginClient(steps: [closeStep(1000)])
@@ -245,6 +267,24 @@ private let clientChecks: [Check] = [
             }
         }
         try server.expectDropped()
+        // One that says nothing at all, and one that never stops: its words are there whenever the time is looked at.
+        for isSilent in [true, false] {
+            let play = try trial.beginClient(steps: [closeStep(1000)])
+            let server = try play.accept()
+            _ = try server.nextFrame("close 1000")
+            if !isSilent {
+                let words = [UInt8](repeatElement(chatter, count: 1000).joined())
+                let deadline = Deadline(in: 2 * Deadline.patience)
+                var sent = 0
+                do {
+                    while !deadline.hasPassed, try !play.call.isOver(within: 0.001) {
+                        sent = (sent + (try server.stream.sendWhatFits(Array(words[sent...])))) % words.count
+                    }
+                } catch is Failure {}
+            }
+            try trial.expect(play.call, throwsSocketError: ETIMEDOUT, cause: "waits-for-close-for-ever")
+            try server.expectDropped()
+        }
     },
     Check("client-broken-server", suspects: Cause.client) { trial in
         let cases: [(what: String, bytes: [UInt8], code: UInt16, error: String)] = [
@@ -299,6 +339,15 @@ private let clientChecks: [Check] = [
         let server = try play.accept()
         server.stream.reset()
         try trial.expectSocketError(play.call)
+        // And while it talks, more than fits in: behind the end of the stream a reset makes send fail with EPIPE.
+        let text = trial.random.letters(4000)
+        let talking = try trial.beginClient(
+            steps: Array(repeating: .list([.string("text"), .bytes(text)]), count: 250), smallBuffers: true)
+        let deaf = try talking.accept()
+        try deaf.expect(.text, text)
+        deaf.stream.halfClose()
+        deaf.stream.reset()
+        try trial.expectSocketError(talking.call)
     },
     Check("client-bad-day", suspects: [.interruptedCall, .shortSend] + Cause.client) { trial in
         let plan =
@@ -312,6 +361,24 @@ private let clientChecks: [Check] = [
         try server.send(.text, text)
         try server.answerClose(1000)
         try trial.expect(play.call, returns: [eventValue("text", text), closedEvent(1000)])
+        // An interrupted connect goes on by itself; so does the wait for it.
+        let late = try trial.beginClient(
+            steps: [closeStep(1000)],
+            plan: FaultPlan.fail(.connect, with: EINTR) + .fail(.waitReady, 1, through: 2, with: EINTR))
+        try late.accept().answerClose(1000)
+        try trial.expect(late.call, returns: [closedEvent(1000)])
+        // It may end in a refusal: openClient says so, and not the first word.
+        let nobody = try trial.boundStream()
+        let refused = try trial.begin(
+            "client", clientArguments(nobody.address, key: exampleKey, steps: []),
+            plan: FaultPlan.fail(.connect, with: EINTR))
+        try trial.expect(refused, throwsSocketError: ECONNREFUSED, cause: nil)
+        // One send comes back short; the next takes what is left of the request, and no byte more.
+        let short = try trial.beginClient(steps: [closeStep(1000)], plan: FaultPlan.most(2, first: .send))
+        let (_, behind) = try short.stream.receiveHead(say("a request up to its empty line", "一个请求，直到空行"))
+        try trial.expect(Array(behind), equals: [], say("bytes behind the request", "请求之后的字节"))
+        try short.accept(alreadyRead: true).answerClose(1000)
+        try trial.expect(short.call, returns: [closedEvent(1000)])
     },
     Check("client-leaves-nothing", suspects: [.connectionLeak] + Cause.client) { trial in
         let process = try trial.launch(descriptorLimit: 32)
@@ -322,7 +389,7 @@ private let clientChecks: [Check] = [
             try trial.expect(call, throwsSocketError: ECONNREFUSED, cause: nil)
         }
         let listener = try trial.listen()
-        for number in 0..<40 {
+        for number in 0..<100 {
             let call = try trial.begin(
                 "client", clientArguments(listener.address, key: exampleKey, steps: [closeStep(1000)]), in: process)
             let stream = try listener.accept(from: call)

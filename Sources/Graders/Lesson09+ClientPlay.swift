@@ -82,9 +82,9 @@ extension FramePeer {
 
 extension Trial {
     func beginClient(
-        path: String = "/", origin: String? = nil, steps: [Value], plan: FaultPlan? = nil
+        path: String = "/", origin: String? = nil, steps: [Value], plan: FaultPlan? = nil, smallBuffers: Bool = false
     ) throws -> ClientPlay {
-        let listener = try listen()
+        let listener = try listen(smallBuffers: smallBuffers)
         let key = Data(random.bytes(16)).base64EncodedString()
         let call = try begin(
             "client", clientArguments(listener.address, path: path, key: key, origin: origin, steps: steps), plan: plan)

@@ -168,7 +168,11 @@ let frameDecoderOfLesson09Checks: [Check] = [
             [stream[0], trial.frame(.server, closeOpcode, closePayload(1001))])
     },
     Check("decode-utf8") { trial in
-        for text in ["κόσμε", "\u{7FF}\u{800}\u{FFFF}\u{10000}\u{10FFFF}", "\0", "\u{FEFF}x", "🌍🌍"] {
+        // The first and the last character of each first byte that is a case of its own, and of the runs between.
+        let bounds =
+            "\u{80}\u{7FF}\u{800}\u{FFF}\u{1000}\u{CFFF}\u{D000}\u{D7FF}\u{E000}\u{FFFF}"
+            + "\u{10000}\u{3FFFF}\u{40000}\u{FFFFF}\u{100000}\u{10FFFF}"
+        for text in ["κόσμε", bounds, "\0", "\u{FEFF}x", "🌍🌍"] {
             try trial.expectEvents(
                 say("the text \(quoted(Array(text.utf8)))", "文本 \(quoted(Array(text.utf8)))"), .server,
                 [trial.frame(.server, textOpcode, Array(text.utf8))])
