@@ -144,7 +144,15 @@ private let clientChecks: [Check] = [
                 try stream.send(answer + first + [0x81])
             })
         try server.stream.send([3] + Array("two".utf8))
-        try server.expect(.pong, [7], cause: "ping-not-answered")
+        do { try server.expect(.pong, [7], cause: "ping-not-answered") } catch var failure as Failure {
+            // What came later is the rest of a frame, for who has thrown its beginning away.
+            let receive = play.call.subject.timeline.calls.first { $0.isReceive && $0.result > 0 }
+            if failure.cause == "good-frame-refused", let receive, receive.result > acceptingAnswer(to: play.key).count
+            {
+                failure.cause = "frames-behind-answer-lost"
+            }
+            throw failure
+        }
         try server.answerClose(1000)
         try trial.expect(
             play.call,

@@ -19,6 +19,8 @@ func gracefulStopChecks(
     return [
         Check("\(prefix)-stop-alone", suspects: suspects) { trial in
             let server = try trial.serve(entry)
+            // Its threads wait by then: one that has not begun need not be woken.
+            try trial.expectSettled(server)
             try server.askToStop(trial)
             try server.expectReturn(within: beforeGrace)
             try trial.expectEverythingClosed(server)
