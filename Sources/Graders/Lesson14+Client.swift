@@ -127,8 +127,9 @@ let chatClientChecks: [Check] = [
     },
     Check("client-no-answer") { trial in
         for steps in [[login("ann")], [login("ann"), ["logout"].step]] {
-            // One server says something else, again and again, and the other nothing.
-            let plays = try (0..<2).map { _ in try trial.beginChatClient(steps) }
+            // One server says something else, again and again, and the other nothing. With a plan each client has a process of
+            // its own, so that both wait at the same time.
+            let plays = try (0..<2).map { _ in try trial.beginChatClient(steps, plan: FaultPlan.none) }
             let servers = try plays.map { play in
                 let server = try play.accept()
                 try server.expect(.login(username: "ann"))
