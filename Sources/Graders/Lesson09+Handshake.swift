@@ -36,7 +36,7 @@ let serverHandshakeChecks: [Check] = [
         for count in [0, 1, 10, request.count - 4, request.count - 3, request.count - 2, request.count - 1] {
             try trial.expectHandshake(
                 say("\(count) of \(request.count) bytes of a request", "请求的 \(request.count) 字节中的前 \(count) 字节"),
-                Array(request[..<count]), origins: nil
+                Array(request[..<count]), origins: nil, causeIfRefused: "rest-not-awaited"
             ) { $0 == .incomplete ? nil : say("incomplete", "incomplete") }
         }
     },
@@ -246,7 +246,7 @@ extension Trial {
 
     /// - Parameter fault: what was expected instead, if this is not it.
     fileprivate func expectHandshake(
-        _ what: String, _ received: [UInt8], origins: [String]?, cause: String? = nil,
+        _ what: String, _ received: [UInt8], origins: [String]?, cause: String? = nil, causeIfRefused: String? = nil,
         fault: (ServerHandshake) -> String?
     ) throws {
         let value = try begin(
@@ -257,6 +257,7 @@ extension Trial {
             var mistake: String?
             // The name of the mistake is that of one who lets in whom he should not.
             if case .accepted = answer { mistake = cause }
+            if case .refused = answer { mistake = causeIfRefused }
             throw Failure(expected: what + say(": ", "：") + expected, got: answer.text, cause: mistake)
         }
     }
@@ -288,7 +289,8 @@ extension Trial {
     ) throws {
         let origin = request.fields.first { $0.name == "Origin" }?.value ?? ""
         let isLikeAllowed = (origins ?? []).contains { origin.hasPrefix($0) || origin.contains($0) }
-        let cause = origins == nil ? nil : isLikeAllowed ? "origin-by-its-beginning" : "origin-unchecked"
+        let cause =
+            origins == nil ? "request-unchecked" : isLikeAllowed ? "origin-by-its-beginning" : "origin-unchecked"
         try expectHandshake(what, request.bytes, origins: origins, cause: cause) { answer in
             let wanted = say("refused with \(statuses[0])", "以 \(statuses[0]) 拒绝")
             guard case .refused(let status, let response) = answer, statuses.contains(status) else { return wanted }
@@ -311,6 +313,7 @@ extension Trial {
         if case .length = got {
             switch expected {
             case .error("wrongAcceptKey"): cause = "accept-key-unchecked"
+            case .error("notUpgraded"): cause = "upgrade-unchecked"
             case .error(let name) where name.hasPrefix("status"): cause = "status-unchecked"
             case .error: cause = "answer-unchecked"
             case .length(let length):
@@ -318,6 +321,7 @@ extension Trial {
             case .incomplete: break
             }
         }
+        if case .error = got, expected == .incomplete { cause = "rest-not-awaited" }
         if got == .incomplete, received.count > Lesson09.headLimit { cause = "head-limit-ignored" }
         if got == .error("wrongAcceptKey"), ReceivedHead(received)?.values("sec-websocket-accept") == [acceptValue(key)]
         {
