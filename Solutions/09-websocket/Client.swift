@@ -138,6 +138,8 @@ private func sendAll(_ descriptor: Int32, _ bytes: [UInt8]) throws {
             Sockets.send(descriptor, $0.baseAddress! + sent, $0.count - sent, MSG_NOSIGNAL)
         }
         if count < 0 && errno == EINTR { continue }
+        // SO_SNDTIMEO is over, and nothing fitted in (socket(7)).
+        if count < 0 && errno == EAGAIN { throw SocketError("send", ETIMEDOUT) }
         sent += try check("send", count)
     }
 }

@@ -40,6 +40,9 @@ extension Call {
     /// EPOLLET is bit 31 (epoll_ctl(2)).
     var asksForEdges: Bool { name == "epoll_ctl" && arguments.1 & (1 << 31) != 0 }
 
+    /// EPOLL_CTL_DEL is 2 (sys/epoll.h).
+    fileprivate var isTakenOff: Bool { name == "epoll_ctl" && arguments.0 == 2 && result == 0 }
+
     var asksToWrite: Bool { name == "epoll_ctl" && arguments.1 & Int64(writable) != 0 }
 }
 
@@ -112,14 +115,8 @@ extension Cause {
         return say("\(last.callText) = \(last.result), and then it waited", "\(last.callText) = \(last.result)，然后就去等待了")
     }
 
-    /// The same of any socket, and of what was to be sent.
-    static let leavesEdgeBehind = Cause("edge-read-once") { evidence in
-        let calls = evidence.timeline.calls
-        guard calls.contains(where: \.asksForEdges), evidence.timeline.blocked.contains(where: \.isWait),
-            let last = calls.last(where: { $0.isReceive && $0.returned != nil }), last.result > 0
-        else { return nil }
-        return say("\(last.callText) = \(last.result), and then it waited", "\(last.callText) = \(last.result)，然后就去等待了")
-    }
+    /// The same of the only connection there is, which it may have made itself.
+    static let readOnceOfOne = Cause("edge-read-once") { $0.timeline.edgeLeftBehind }
 
     /// The same of a connection that has ended by now: it should have been over, and was kept open in a long wait.
     static let readOnceBeforeTheEnd = Cause("edge-read-once") { evidence in
@@ -176,12 +173,16 @@ extension Cause {
     }
 
     /// It went to the next client with bytes of this one unread, and waits for an edge that has been.
-    static let leavesBeforeEmpty = Cause("edge-left-early") { evidence in
+    static let leavesBeforeEmpty = Cause("edge-left-early") { $0.timeline.edgeLeftBehind }
+
+    /// A client was taken off the list after it had been accepted last, and is open still.
+    static let takenOffNotClosed = Cause("taken-off-not-closed") { evidence in
         let calls = evidence.timeline.calls
-        guard calls.contains(where: \.asksForEdges), evidence.timeline.blocked.contains(where: \.isWait),
-            let last = calls.last(where: \.isReceive), last.result > 0
-        else { return nil }
-        return say("\(last.callText) = \(last.result), and then it waited", "\(last.callText) = \(last.result)，然后就去等待了")
+        let open = Set(evidence.timeline.openConnections)
+        return calls.last { call in
+            call.isTakenOff && open.contains(call.descriptor)
+                && !calls.contains { $0.isAccept && $0.result == Int64(call.descriptor) && $0.entered > call.entered }
+        }?.callText
     }
 
     /// There was no descriptor for one in the queue, and it waits for another edge of the listener.
@@ -274,5 +275,15 @@ extension Timeline {
             if let last = receives.last(where: { $0.result >= 0 }), last.result > 0 { return (last, close) }
         }
         return nil
+    }
+}
+
+extension Timeline {
+    /// The last receive, where it brought something and it waits for an edge: there may be more, which has had its own.
+    fileprivate var edgeLeftBehind: String? {
+        guard calls.contains(where: \.asksForEdges), blocked.contains(where: \.isWait),
+            let last = calls.last(where: \.isReceive), last.result > 0
+        else { return nil }
+        return say("\(last.callText) = \(last.result), and then it waited", "\(last.callText) = \(last.result)，然后就去等待了")
     }
 }

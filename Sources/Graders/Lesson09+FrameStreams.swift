@@ -302,7 +302,12 @@ let notUTF8: [([UInt8], Text)] = [
     ([0xF8, 0x88, 0x80, 0x80, 0x80], Text(en: "a first byte of five", zh: "五字节形式的首字节")),
     ([0x41, 0xFF], Text(en: "a byte that UTF-8 never has", zh: "UTF-8 里不存在的字节")),
     ([0xE4, 0xB8, 0x41], Text(en: "a character that breaks off", zh: "中断的字符")),
+    (
+        [0xE4, 0xB8] + Array("12345678".utf8) + [0xAD],
+        Text(en: "a character that goes on behind eight others", zh: "隔了八个字符才接上的字符")
+    ),
     // The lowest byte above those that may continue.
+    ([0xE4, 0xB8, 0xC0], Text(en: "a first byte where one should continue", zh: "该是后续字节的地方是首字节")),
     ([0xC3, 0xC0], Text(en: "a first byte where one should continue", zh: "该是后续字节的地方是首字节")),
     ([0xE0, 0xC0, 0x80], Text(en: "a first byte where one should continue", zh: "该是后续字节的地方是首字节")),
     ([0xF0, 0xC0, 0x80, 0x80], Text(en: "a first byte where one should continue", zh: "该是后续字节的地方是首字节")),

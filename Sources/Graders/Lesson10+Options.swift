@@ -87,7 +87,8 @@ extension Trial {
                     : wrong.name == "SO_LINGER" && got.linger == .off
                         ? "linger-zero-taken-for-off"
                         : wrong.name == "SO_KEEPALIVE" && areSwapped(got.keepAlive, right.keepAlive)
-                            ? "timers-swapped" : call.leavesOut(wrong.name) ? "zero-left-out" : nil)
+                            ? "timers-swapped"
+                            : options.hasZero(wrong.name) && call.leavesOut(wrong.name) ? "zero-left-out" : nil)
         }
         let calls = call.subject.timeline.calls("setsockopt")
         if let extra = calls.first(where: { !options.names.contains(KernelOption.name(of: $0) ?? "") }) {
@@ -355,5 +356,12 @@ extension PendingCall {
     fileprivate func leavesOut(_ name: String) -> Bool {
         subject.catchUp()
         return !subject.timeline.calls("setsockopt").contains { KernelOption.name(of: $0) == name }
+    }
+}
+
+extension SocketOptions {
+    /// This timeout is to be 0.
+    fileprivate func hasZero(_ name: String) -> Bool {
+        name == "SO_RCVTIMEO" && receiveTimeout == 0 || name == "SO_SNDTIMEO" && sendTimeout == 0
     }
 }
