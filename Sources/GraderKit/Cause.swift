@@ -317,4 +317,15 @@ extension Timeline {
     public func accepted(_ descriptor: Int32) -> Bool {
         calls.contains { $0.isAccept && $0.result == Int64(descriptor) }
     }
+
+    /// It accepts, or whoever was at bind or listen last takes it for a success: it receives, or waits. Other threads may
+    /// read and wait for what they like.
+    var goesOnToServe: Bool {
+        if calls.contains(where: \.isAccept) { return true }
+        let making: Set = ["socket", "bind", "listen", "connect"]
+        guard let last = calls.lastIndex(where: { making.contains($0.name) }),
+            ["bind", "listen"].contains(calls[last].name)
+        else { return false }
+        return calls[last...].contains { $0.thread == calls[last].thread && ($0.isReceive || $0.isWait) }
+    }
 }

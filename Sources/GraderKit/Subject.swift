@@ -163,8 +163,7 @@ public final class Subject: @unchecked Sendable {
     func waitUntilRefused(until deadline: Deadline) throws -> HostReply? {
         try wait(until: deadline) { () -> HostReply?? in
             if let stopped { return stopped }
-            let goesOn = timelineSoFar.calls.contains { $0.isReceive || $0.isAccept || $0.isWait }
-            return goesOn ? .some(nil) : nil
+            return timelineSoFar.goesOnToServe ? .some(nil) : nil
         } ?? nil
     }
 

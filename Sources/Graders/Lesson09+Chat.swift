@@ -89,11 +89,7 @@ private let chatChecks: [Check] = [
     Check("chat-page", suspects: Cause.chat) { trial in
         let server = try trial.serve("chat-server")
         for target in ["/", "/chat?room=1"] {
-            let browser = try server.connect()
-            try browser.send("GET \(target) HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            try browser.expect(ChatRules.smallPage)
-            browser.halfClose()
-            try browser.expectEnd()
+            try server.connect().expectPage(ChatRules.smallPage, for: target)
         }
         // Without a page there is nothing but a WebSocket here.
         let bare = try trial.serve("chat-server-to-all")

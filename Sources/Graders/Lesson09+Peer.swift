@@ -291,3 +291,18 @@ extension Server {
         return peer
     }
 }
+
+extension StreamPeer {
+    /// Who asks for no WebSocket gets the page and nothing more, and is closed when it ends.
+    func expectPage(_ page: [UInt8], for target: String) throws {
+        try send("GET \(target) HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        do {
+            try expect(page)
+            halfClose()
+            try expectEnd()
+        } catch var failure as Failure {
+            if !page.starts(with: received) { failure.name("page-changed") }
+            throw failure
+        }
+    }
+}

@@ -100,6 +100,17 @@ extension Cause {
         .broadcastUnderLock, .slowMemberBlocksAll, .readsPastTheEnd, .waitsForMore, .senderNotTold, .onlyOthersTold,
     ]
 
+    /// What the last receive gave, which is less or more than a frame, was taken for a message.
+    static let oneReceiveOneChat = Cause("one-recv-one-message") { evidence in
+        guard evidence.failure.got.contains("badMessage") else { return nil }
+        guard let last = evidence.timeline.calls.last(where: { $0.isReceive && $0.result > 0 }) else { return nil }
+        let length = last.data.prefix(4).reduce(0) { $0 << 8 | Int($1) }
+        guard last.result != length + 4 else { return nil }
+        return say(
+            "\(last.name) gave \(last.result) bytes, and they were decoded as a message",
+            "\(last.name) 得到 \(last.result) 字节，就当作一条消息去解码")
+    }
+
     /// A short chat came, others were sent a message that has room for it, and the client itself only less than that.
     private static let onlyOthersTold = Cause("sender-not-told") { evidence in
         guard evidence.failure.got == say("nothing", "什么也没有") else { return nil }

@@ -45,7 +45,7 @@ let chatClientChecks: [Check] = [
             returns: [refused(.nameTaken), refused(.badName), loggedIn, refused(.alreadyLoggedIn)]
                 + heard(said(1, "eve", "meanwhile")))
     },
-    Check("client-pieces") { trial in
+    Check("client-pieces", suspects: [.oneReceiveOneChat]) { trial in
         let messages: [ChatMessage] = [
             said(1, "a", "one"), said(2, "b", "二"), .userLeft(username: "b"), .error(.badContent), said(3, "a", ""),
         ]

@@ -71,23 +71,23 @@ private let gatewayOwnChecks: [Check] = [
         let (browser, server) = try play.enter()
         let text = Array("in three parts: 分片".utf8)
         try browser.send(Opcode.text.rawValue, Array(text.prefix(5)), isFinal: false)
-        try browser.send(Opcode.ping.rawValue, Array("between".utf8))
-        try browser.expect(Opcode.pong.rawValue, Array("between".utf8))
+        let ping = Array("between".utf8)
+        try browser.send(Opcode.ping.rawValue, ping)
+        try browser.expect(Opcode.pong.rawValue, ping)
         try browser.send(Opcode.continuation.rawValue, Array(text[5..<(text.count - 1)]), isFinal: false)
         try browser.send(Opcode.continuation.rawValue, Array(text.suffix(1)))
         try browser.send("and one more")
-        // Pings are between the browser and the gateway.
-        try server.expectFrame(String(decoding: text, as: UTF8.self))
+        do { try server.expectFrame(String(decoding: text, as: UTF8.self)) } catch var failure as Failure {
+            // Pings are between the browser and the gateway.
+            if failure.got == quoted(ping) { failure.name("gateway-passes-wrong") }
+            throw failure
+        }
         try server.expectFrame("and one more")
     },
     Check("gateway-page", suspects: Cause.gateway) { trial in
         let play = try trial.gateway()
         for target in ["/", "/room?name=ann"] {
-            let browser = try play.service.connect()
-            try browser.send("GET \(target) HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            try browser.expect(GatewayRules.smallPage)
-            browser.halfClose()
-            try browser.expectEnd()
+            try play.service.connect().expectPage(GatewayRules.smallPage, for: target)
         }
     },
     Check("gateway-origin", suspects: [.originUnchecked] + Cause.gateway) { trial in
