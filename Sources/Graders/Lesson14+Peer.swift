@@ -105,7 +105,8 @@ final class ChatPeer {
         case (.chatMessage(let wanted), .chatMessage(let got)) where got.id > wanted.id: return "chat-message-lost"
         case (.error(.unknownType), .error(.badMessage)): return "unknown-type-taken-for-bad"
         case (_, .userJoined(let name)) where name == username: return "told-of-itself"
-        case (.chatMessage(let own), .userJoined(own.username)) where username == nil: return "told-of-itself"
+        case (.chatMessage(let own), .userJoined(let name)) where username == nil && own.username == name:
+            return "told-of-itself"
         default: return nil
         }
     }
