@@ -111,6 +111,39 @@ extension Cause {
         guard case .threw(_, _, _, let description)? = evidence.returned else { return nil }
         return description
     }
+    /// What fails at the start is tried again, with the same result.
+    static let startRetried = Cause("start-retried") { evidence in
+        let making = evidence.timeline.calls.filter { ["socket", "bind", "listen"].contains($0.name) }
+        guard let last = making.last(where: \.failed) else { return nil }
+        let times = making.count { $0.name == last.name && $0.failed && $0.error == last.error }
+        guard times > 2, making.allSatisfy({ $0.name != "listen" || $0.failed }) else { return nil }
+        return say(
+            "\(last.name) failed \(times) times with \(errorName(last.error))",
+            "\(last.name) 以 \(errorName(last.error)) 失败了 \(times) 次")
+    }
+
+    /// It looks at the same bytes again and again, and does not take them.
+    static let peekedOnly = Cause("peeked-not-taken") { evidence in
+        let receives = evidence.timeline.calls.filter { $0.isReceive && $0.result > 0 }.suffix(3)
+        guard let last = receives.last, receives.count == 3,
+            receives.allSatisfy({
+                $0.name.hasPrefix("recv") && Int32(truncatingIfNeeded: $0.arguments.0) & Int32(MSG_PEEK) != 0
+                    && $0.descriptor == last.descriptor && $0.result == last.result
+            })
+        else { return nil }
+        return last.callText
+    }
+
+    /// Not the contract's error, which was expected, but one of the same name.
+    static let ownErrorType = Cause("own-error-type") { evidence in
+        for word in evidence.failure.got.split(separator: " ") where word.hasPrefix("Lesson") {
+            let parts = word.split(separator: ".")
+            guard parts.count > 2, evidence.failure.expected.contains(parts[1]) else { continue }
+            let (own, contracts) = ("\(parts[0]).\(parts[1])", "Course.\(parts[1])")
+            return say("\(own) is not \(contracts)", "\(own) 不是 \(contracts)")
+        }
+        return nil
+    }
     static let returnedEarly = Cause("server-returned") { evidence in
         guard case .returned? = evidence.returned else { return nil }
         return ""
@@ -297,8 +330,10 @@ extension Cause {
     /// What explains a failure of any check, the surest first. A server may have come back because of an `EINTR`, or of a
     /// port that nobody asked it for, so these are looked at before.
     static let general: [Cause] = [
-        interruptedCall, portInHostOrder, ignoredPort, portTaken, usedAfterClose, threw, returnedEarly, exited, killed,
-        ignoredHost, couldNotStart, neverBound, neverListened, shortSend, spinning, busy, blockedInReceive,
+        ownErrorType, peekedOnly, startRetried, interruptedCall, portInHostOrder, ignoredPort, portTaken,
+        usedAfterClose, threw,
+        returnedEarly, exited, killed, ignoredHost, couldNotStart, neverBound, neverListened, shortSend, spinning, busy,
+        blockedInReceive,
     ]
 }
 

@@ -257,6 +257,9 @@ extension Trial {
         if case .threw("HeaderError", _, _, let text) = outcome, text.hasPrefix("unknownVersion") {
             throw Failure(expected: expected, got: outcome.text, cause: "version-before-length")
         }
+        if case .threw("HeaderError", let name, _, _) = outcome, "\(error)".hasPrefix(name), start == 0 {
+            throw Failure(expected: expected, got: outcome.text, cause: "error-of-another-count")
+        }
         // The same length from index 0 was refused before.
         throw Failure(expected: expected, got: outcome.text, cause: start > 0 ? "slice-index" : nil)
     }

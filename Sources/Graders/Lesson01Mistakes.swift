@@ -31,14 +31,12 @@ enum OrderMistake: String {
         }
     }
 
-    /// Bytes that were exchanged within parts of 2 or 4 bytes only, and parts that were exchanged as a whole.
+    /// To turn a number is to exchange neighbours, then pairs, then halves: byte 0 goes to 7, 1 to 6, which is their number
+    /// with all its bits turned. Here some of these steps were left out.
     private static func halfTurns<Number: FixedWidthInteger & UnsignedInteger>(_ number: Number) -> [Number] {
         let bytes = networkBytes(number)
-        return [2, 4].filter { $0 < bytes.count }.flatMap { size -> [Number] in
-            let parts = stride(from: 0, to: bytes.count, by: size).map { Array(bytes[$0..<$0 + size]) }
-            return [parts.reversed().flatMap { $0 }, parts.flatMap { $0.reversed() }].map { turned in
-                turned.reduce(0) { $0 << 8 | Number($1) }
-            }
+        return (1..<max(1, bytes.count - 1)).map { steps in
+            bytes.indices.reduce(Number(0)) { $0 << 8 | Number(bytes[$1 ^ steps]) }
         }
     }
 

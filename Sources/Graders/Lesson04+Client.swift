@@ -17,15 +17,18 @@ let uppercaseClientChecks: [Check] = [
         }
     },
     Check("client-half-close", suspects: [.neverHalfClosed]) { trial in
-        let listener = try trial.listen()
-        let message = trial.random.letters(50)
-        let call = try trial.beginClient(message, to: listener.address)
-        let server = try acceptAtTheRightPort(listener, from: call)
-        try server.expect(message)
-        try server.expectEnd()
-        try server.send(message.reversed())
-        server.close()
-        try trial.expect(try call.bytes(), equals: message.reversed(), say("the server's answer", "服务器的回答"))
+        // Who has nothing to say ends, too.
+        for message in [trial.random.letters(50), []] {
+            let listener = try trial.listen()
+            let call = try trial.beginClient(message, to: listener.address)
+            let server = try acceptAtTheRightPort(listener, from: call)
+            try server.expect(message)
+            try server.expectEnd()
+            let answer = Array("\(message.count): ".utf8) + message.reversed()
+            try server.send(answer)
+            server.close()
+            try trial.expect(try call.bytes(), equals: answer, say("the server's answer", "服务器的回答"))
+        }
     },
     Check("client-collects", suspects: [.silenceTakenForEnd, .oneReceiveIsOneMessage]) { trial in
         let listener = try trial.listen()

@@ -61,13 +61,14 @@ extension Cause {
     /// close, and epoll was not asked to say when there is room.
     static let restForgotten = Cause("short-send-ignored") { evidence in
         let calls = evidence.timeline.calls
-        for (index, call) in calls.enumerated() where call.isSend && call.result > 0 && call.result < call.length {
+        for (index, call) in calls.enumerated()
+        where call.isSend && (call.result > 0 && call.result < call.length || call.error == EAGAIN) {
             func isSame(_ other: Call) -> Bool { other.descriptor == call.descriptor && other.process == call.process }
             guard
                 let end = calls[(index + 1)...].firstIndex(where: { isSame($0) && ($0.isSend || $0.name == "close") })
             else { continue }
             let next = calls[end]
-            let rest = call.data.dropFirst(Int(call.result))
+            let rest = call.data.dropFirst(max(0, Int(call.result)))
             // The record has the first bytes only. What is sent may also begin with what was received last.
             let latest = calls[index..<end].last { isSame($0) && $0.isReceive && $0.result > 0 }
             let answer = latest.map { uppercased($0.data) } ?? []
@@ -170,6 +171,16 @@ extension Cause {
         return call.callText
     }
 
+    /// It went on after some interrupted waits, and gave up after so many.
+    static let interruptedWaitCounted = Cause("interrupted-wait-counted") { evidence in
+        let waits = evidence.timeline.calls.filter { $0.isWait && $0.error == EINTR }
+        guard let last = waits.last, waits.count > 1, evidence.answer != nil || evidence.failure.got.contains("ms")
+        else {
+            return nil
+        }
+        return say("\(last.callText) was interrupted \(waits.count) times", "\(last.callText) 被打断了 \(waits.count) 次")
+    }
+
     /// EINPROGRESS, and it gave up.
     static let begunTakenForFailed = Cause("begun-taken-for-failed") { evidence in
         let calls = evidence.timeline.calls
@@ -266,6 +277,8 @@ extension Timeline {
             if call.isAccept, call.result >= 0 { unanswered[Int32(call.result)] = 0 }
             if call.name == "close" { unanswered[call.descriptor] = nil }
             if call.isReceive, call.result > 0 { unanswered[call.descriptor]? += call.result }
+            // It is gone, and not to be asked about.
+            if call.isReceive, call.failed, ![EAGAIN, EINTR].contains(call.error) { unanswered[call.descriptor] = nil }
             if call.isSend, call.result > 0 { unanswered[call.descriptor]? -= call.result }
         }
         let forgotten = unanswered.filter { $0.value == 0 && $0.key < 256 && !sets.readable.contains($0.key) }

@@ -58,9 +58,13 @@ extension Trial {
         let outcome = try call.outcome()
         if case .threw("SocketError", _, code, _) = outcome { return }
         if case .returned = outcome {
+            call.subject.catchUp()
+            let failedAtOnce = call.subject.timeline.calls("connect").contains {
+                $0.failed && ![EINPROGRESS, EINTR].contains($0.error)
+            }
             throw Failure(
                 expected: say("it throws SocketError \(errorName(code))", "抛出 SocketError \(errorName(code))"),
-                got: returnedUnconnected)
+                got: returnedUnconnected, cause: failedAtOnce ? "connect-error-ignored" : nil)
         }
         throw Failure(
             expected: say("it throws SocketError \(errorName(code))", "抛出 SocketError \(errorName(code))"),

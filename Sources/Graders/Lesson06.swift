@@ -127,7 +127,7 @@ private let connectWithTimeoutChecks: [Check] = [
             try call.expectWaited(timeout, since: began)
         }
     },
-    Check("connect-eintr", suspects: [.blockingConnect, .begunTakenForFailed]) { trial in
+    Check("connect-eintr", suspects: [.blockingConnect, .begunTakenForFailed, .interruptedWaitCounted]) { trial in
         let listener = try trial.listen()
         let call = try trial.beginConnect(
             to: listener.address, timeout: 5000, plan: .fail(.waitReady, 1, through: 3, with: EINTR))

@@ -34,7 +34,7 @@ let clientEndingChecks: [Check] = [
         try server.sendClose(3000, "fine")
         server.stream.halfClose()
         try trial.expect(play.call, returns: [closedEvent(3000, "fine")])
-        try server.expectDropped()
+        try server.expectSilentEnd()
         // Who has closed says nothing more, whichever side began.
         for isFirst in [true, false] {
             let step = isFirst ? closeStep(1000) : receiveStep
@@ -46,13 +46,7 @@ let clientEndingChecks: [Check] = [
                 try server.sendClose(1000)
                 try server.expectClose(1000, causeIfEnded: "close-not-answered")
             }
-            let expected = say(
-                "the program ends \(server.name), and sends nothing more", "程序结束\(server.name)，不再发送")
-            switch try server.next(until: Deadline(), expected: expected) {
-            case .end, .broken: break
-            case .frame(let frame): throw Failure(expected: expected, got: frame.text)
-            case .late: throw Failure(expected: expected, got: say("it is still open", "它仍然开着"))
-            }
+            try server.expectSilentEnd()
             server.stream.close()
             // Whether send throws then is its own affair.
             _ = try play.call.outcome()
@@ -260,3 +254,15 @@ let clientEndingChecks: [Check] = [
         try trial.expect(call, returns: expected)
     },
 ]
+
+extension FramePeer {
+    /// The program ends the connection, in whatever way, and says nothing before that.
+    fileprivate func expectSilentEnd() throws {
+        let expected = say("the program ends \(name), and sends nothing more", "程序结束\(name)，不再发送")
+        switch try next(until: Deadline(), expected: expected) {
+        case .end, .broken: return
+        case .frame(let frame): throw Failure(expected: expected, got: frame.text, cause: "answers-after-close")
+        case .late: throw Failure(expected: expected, got: say("it is still open", "它仍然开着"))
+        }
+    }
+}

@@ -268,7 +268,11 @@ private struct PendingExchange {
         subject.catchUp()
         let calls = subject.timeline.calls
         guard let first = calls.firstIndex(where: { $0.isSend || $0.isReceive }) else { return false }
-        return calls[first...].contains { $0.name == "close" && $0.descriptor == calls[first].descriptor }
+        // A copy of its own is its to close.
+        let isCopy = calls[..<first].contains {
+            ["dup", "dup2", "dup3", "fcntl"].contains($0.name) && $0.result == Int64(calls[first].descriptor)
+        }
+        return !isCopy && calls[first...].contains { $0.name == "close" && $0.descriptor == calls[first].descriptor }
     }
 }
 

@@ -10,7 +10,8 @@ let chatServer14 = "chat-server"
 let chatServerOfLesson14Checks: [Check] =
     talkChecks + hostileChatChecks + crowdChatChecks
     + concurrentServerChecks(chatServer14, prefix: "server", exchange: refusedChat, clients: 50)
-    + streamServerChecks(chatServer14, prefix: "server", exchange: refusedChat, suspects: [.pendingDroppedAtEnd])
+    + streamServerChecks(
+        chatServer14, prefix: "server", exchange: refusedChat, suspects: [.goodbyeNotReadOut, .pendingDroppedAtEnd])
 
 /// What a server answers to one who has not logged in. The question is longer than the answer: who asks and never reads
 /// does not make the server's queue for it too long.
@@ -79,7 +80,8 @@ private let talkChecks: [Check] = [
             }
         }
     },
-    Check("server-end-of-stream", suspects: [.resetAtClose, .pendingDroppedAtEnd] + Cause.chatRoom) { trial in
+    Check("server-end-of-stream", suspects: [.resetAtClose, .goodbyeNotReadOut, .pendingDroppedAtEnd] + Cause.chatRoom)
+    { trial in
         let server = try trial.serve(chatServer14)
         let witness = try trial.member("eve", server)
         let brief = try trial.visitor(server)

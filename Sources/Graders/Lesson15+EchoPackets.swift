@@ -161,6 +161,9 @@ extension Trial {
         let outcome = try begin(entry, arguments).outcome(expecting: expected)
         switch outcome {
         case .threw("PacketError", name, _, _): return
+        case .threw("PacketError", "notIPv4", _, _)
+        where name == "truncated" && ["lengths-believed", "quote-not-checked"].contains(cause):
+            throw Failure(expected: expected, got: outcome.text, cause: "length-taken-for-version")
         case .threw:
             // A damaged type was believed, and refused for what it says; so were options, for a type.
             let isBelieved = name == "wrongChecksum" || cause == "header-of-20-bytes"
@@ -184,6 +187,7 @@ private func replyText(_ value: Value) -> String {
 }
 
 private func requestMistake(_ right: [UInt8], _ got: [UInt8]) -> String? {
+    if got.count == right.count + 1, right.count % 2 == 1, got.last == 0 { return "padding-sent" }
     guard got.count == right.count, got.count >= 8 else { return nil }
     let fieldsAreRight = got[4...] == right[4...]
     // Both numbers, or one of them.

@@ -76,6 +76,8 @@ extension Trial {
         if case .returned(right.value) = outcome { return }
         var cause: String?
         switch outcome {
+        // With the code 0 it was right.
+        case .threw("PacketError", "otherType", _, _) where code != 0: cause = "code-taken-for-type"
         // Without options it was right.
         case _ where outerOptions + innerOptions > 0: cause = "header-of-20-bytes"
         case .threw("PacketError", "truncated", _, _): cause = "quote-should-be-whole"

@@ -96,6 +96,11 @@ let forwardedChecks: [Check] = [
                 "203.0.113.7", "https",
                 [client, HTTPField("X-Forwarded-Proto", "http"), HTTPField(name, "https")], cause: cause)
         }
+        // What the last proxy says counts, however far back the client is found.
+        try trial.expectClient(
+            "203.0.113.7", "https",
+            [.for("203.0.113.7, 10.0.0.2, 10.0.0.3"), HTTPField("X-Forwarded-Proto", "http, http, https")],
+            proxies: ["127.0.0.1", "10.0.0.2", "10.0.0.3"], cause: "scheme-of-another-hop")
         // The scheme needs no address.
         try trial.expectClient(
             "127.0.0.1", "https", [HTTPField("X-Forwarded-Proto", "https")], cause: "scheme-wrong")
@@ -130,6 +135,9 @@ let forwardedChecks: [Check] = [
             try trial.expectClient(
                 address, scheme, [HTTPField("Forwarded", value)], header: .forwarded, cause: "forwarded-misread")
         }
+        try trial.expectClient(
+            "192.0.2.43", "http", [HTTPField("Forwarded", "for=192.0.2.43;proto=https, for=10.0.0.2;proto=http")],
+            proxies: ["127.0.0.1", "10.0.0.2"], header: .forwarded, cause: "scheme-of-another-hop")
         for (name, cause) in [("Forwarded", "one-field-of-several"), ("forwarded", "field-name-case")] {
             try trial.expectClient(
                 "192.0.2.43", "http",

@@ -143,9 +143,11 @@ extension Cause {
         for calls in threads.values {
             for (index, call) in calls.enumerated()
             where call.isAccept && (call.error == EMFILE || call.error == ENFILE) && index + 3 < calls.count {
-                let (spare, next, end) = (calls[index + 1], calls[index + 2], calls[index + 3])
-                guard spare.name == "close", next.isAccept, next.result >= 0 else { continue }
-                guard end.name == "close" || end.name == "shutdown", end.descriptor == next.result else { continue }
+                let (spare, next) = (calls[index + 1], calls[index + 2])
+                guard spare.name == "close", next.isAccept, next.result >= 0,
+                    let end = calls[(index + 3)...].prefix(4).first(where: { $0.descriptor == next.result }),
+                    end.name == "close" || end.name == "shutdown"
+                else { continue }
                 return say(
                     "\(next.callText) = \(next.result), and at once \(end.callText)",
                     "\(next.callText) = \(next.result)，紧接着 \(end.callText)")
