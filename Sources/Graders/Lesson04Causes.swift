@@ -88,9 +88,10 @@ extension Cause {
 
     /// It waits for the end of the peer, which waits for its own.
     static let neverHalfClosed = Cause("never-half-closed") { evidence in
-        guard let blocked = evidence.timeline.blocked.last(where: \.isReceive),
-            !evidence.timeline.calls("shutdown").contains(where: { $0.descriptor == blocked.descriptor })
-        else { return nil }
+        let timeline = evidence.timeline
+        guard let blocked = timeline.blocked.last(where: { $0.isReceive || $0.isWait }) else { return nil }
+        let connection = blocked.isReceive ? blocked.descriptor : timeline.calls("connect").last?.descriptor
+        guard !timeline.calls("shutdown").contains(where: { $0.descriptor == connection }) else { return nil }
         return blocked.callText
     }
 

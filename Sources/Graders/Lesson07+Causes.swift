@@ -201,9 +201,12 @@ extension Cause {
             let before = calls[..<index]
             let start = before.lastIndex { $0.isAccept && $0.result == Int64(close.descriptor) } ?? 0
             let life = before[start...]
-            let isTold = life.contains {
-                $0.ready.contains { $0.data == close.descriptor && $0.events & (peerEnded | hungUp) == peerEnded }
-            }
+            func hasEnded(_ events: UInt32) -> Bool { events & (peerEnded | hungUp) == peerEnded }
+            // What it keeps there may be a number of its own: then it is told if the last wait spoke of nobody else.
+            let last = life.last(where: \.isWait)?.ready ?? []
+            let isTold =
+                life.contains { $0.ready.contains { $0.data == close.descriptor && hasEnded($0.events) } }
+                || !last.isEmpty && last.allSatisfy { hasEnded($0.events) }
             let isSeen = life.contains {
                 $0.descriptor == close.descriptor && $0.isReceive && $0.returned != nil
                     && ($0.result == 0 || $0.result < 0 && ![EAGAIN, EINTR].contains($0.error))

@@ -145,7 +145,9 @@ extension Cause {
             where call.isAccept && (call.error == EMFILE || call.error == ENFILE) && index + 3 < calls.count {
                 let (spare, next) = (calls[index + 1], calls[index + 2])
                 guard spare.name == "close", next.isAccept, next.result >= 0,
-                    let end = calls[(index + 3)...].prefix(4).first(where: { $0.descriptor == next.result }),
+                    let end = calls[(index + 3)...].prefix(6).first(where: {
+                        $0.descriptor == next.result && !["fcntl", "setsockopt", "getsockopt"].contains($0.name)
+                    }),
                     end.name == "close" || end.name == "shutdown"
                 else { continue }
                 return say(
