@@ -40,6 +40,9 @@ extension Call {
     /// EPOLLET is bit 31 (epoll_ctl(2)).
     var asksForEdges: Bool { name == "epoll_ctl" && arguments.1 & (1 << 31) != 0 }
 
+    /// EPOLLONESHOT is 1 << 30 (sys/epoll.h).
+    fileprivate var asksOnce: Bool { name == "epoll_ctl" && arguments.1 & (1 << 30) != 0 }
+
     /// EPOLL_CTL_DEL is 2 (sys/epoll.h).
     fileprivate var isTakenOff: Bool { name == "epoll_ctl" && arguments.0 == 2 && result == 0 }
 
@@ -159,6 +162,24 @@ extension Cause {
                 "\($0.name) took \($0.result) of \($0.length) bytes",
                 "\($0.name) 只接受了 \($0.length) 字节中的 \($0.result) 字节")
         }
+    }
+
+    /// EPOLLONESHOT: whoever was told of a client is not told again until EPOLL_CTL_MOD. It waits without having asked anew.
+    static let oneshotNotRenewed = Cause("oneshot-not-renewed") { evidence in
+        let calls = evidence.timeline.calls
+        guard evidence.timeline.blocked.contains(where: \.isWait) else { return nil }
+        var asked: [Int32: Int] = [:]
+        for (index, call) in calls.enumerated() where call.name == "epoll_ctl" && call.result == 0 {
+            asked[call.descriptor] = call.asksOnce ? index : nil
+        }
+        for (descriptor, index) in asked.sorted(by: { $0.value > $1.value }) {
+            let later = calls[(index + 1)...]
+            let isTold = later.contains { $0.ready.contains { $0.data == descriptor } }
+            let isClosed = later.contains { $0.name == "close" && $0.descriptor == descriptor }
+            guard isTold, !isClosed else { continue }
+            return say("\(calls[index].callText), and never again", "\(calls[index].callText)，之后再没有设置过")
+        }
+        return nil
     }
 
     static let acceptedOnce = Cause("edge-accepted-once") { evidence in

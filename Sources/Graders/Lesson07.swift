@@ -11,11 +11,11 @@ let lesson07 = LessonGrader(
 /// Mistakes that any check of a server over epoll may run into.
 private let levelSuspects: [Cause] = [
     .restForgotten, .goodbyeNotReadOut, .numbersOfSelect, .alwaysAsksToWrite, .hangUpIgnored, .acceptBlocks,
-    .takenOffNotClosed,
+    .oneshotNotRenewed, .takenOffNotClosed,
 ]
 private let edgeSuspects: [Cause] = [
     .restForgotten, .goodbyeNotReadOut, .numbersOfSelect, .readOnce, .acceptedOnce, .listenerForgotten, .acceptBlocks,
-    .takenOffNotClosed,
+    .oneshotNotRenewed, .takenOffNotClosed,
 ]
 
 private let levelTriggeredChecks: [Check] =

@@ -163,7 +163,10 @@ private let gatewayOwnChecks: [Check] = [
         let (browser, server) = try play.enter()
         try server.stream.send(framed(Array("last words".utf8)))
         server.stream.close()
-        try browser.expect("last words")
+        do { try browser.expect("last words") } catch var failure as Failure {
+            failure.name("last-words-lost")
+            throw failure
+        }
         try browser.expectCloseAndEnd(1000)
         // More than the kernel takes for a browser that does not read yet: the rest is due all the same.
         let (slow, itsServer) = try play.enter(smallBuffers: true)
@@ -171,7 +174,7 @@ private let gatewayOwnChecks: [Check] = [
         try itsServer.stream.send(texts.flatMap { framed(Array($0.utf8)) })
         itsServer.stream.close()
         do { for text in texts { try slow.expect(text) } } catch var failure as Failure {
-            failure.cause = failure.cause ?? "last-words-lost"
+            failure.name("last-words-lost")
             throw failure
         }
         try slow.expectClose([1000], cause: "gateway-close-code")

@@ -138,9 +138,22 @@ extension Trial {
         case .returned(let value) where value == message.value: return
         case .returned(.list([.string("badMessage")])):
             throw Failure(expected: expected, got: "MessageError.badMessage", cause: "good-message-refused")
-        case .returned(let value): throw Failure(expected: expected, got: words(value))
+        case .returned(let value):
+            var cause: String?
+            if case .list(let parts) = value, let got = try? ChatMessage(value: parts) {
+                cause = mistakenTime(of: message, got)
+            }
+            throw Failure(expected: expected, got: words(value), cause: cause)
         case let outcome: throw Failure(expected: expected, got: outcome.text)
         }
+    }
+
+    /// A Date that is coded as it is counts from 2001: 978,307,200 seconds after 1970.
+    private func mistakenTime(of message: ChatMessage, _ got: ChatMessage) -> String? {
+        guard case .chatMessage(let wanted) = message, case .chatMessage(let line) = got,
+            abs(abs(line.timestamp - wanted.timestamp) - 978_307_200) < 1
+        else { return nil }
+        return "timestamp-since-2001"
     }
 
     /// - Parameter cause: that the bytes were taken for a message means this.
@@ -174,9 +187,11 @@ extension Trial {
         if bytes.count > 4, bytes.starts(with: bigEndianBytes(UInt32(bytes.count - 4))) {
             throw Failure(expected: expected, got: hexText(bytes), cause: "length-in-json")
         }
-        guard String(validating: bytes, as: UTF8.self) != nil, let got = readMessage(bytes), got == message else {
+        let got = String(validating: bytes, as: UTF8.self) == nil ? nil : readMessage(bytes)
+        guard got == message else {
             throw Failure(
-                expected: expected, got: quoted(bytes, most: 120), cause: JSONValue(bytes) == nil ? cause : nil)
+                expected: expected, got: quoted(bytes, most: 120),
+                cause: JSONValue(bytes) == nil ? cause : got.flatMap { mistakenTime(of: message, $0) })
         }
     }
 }
