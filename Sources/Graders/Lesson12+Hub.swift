@@ -105,6 +105,7 @@ let hubChecks: [Check] = [
     },
     Check("hub-churn", suspects: suspects) { trial in
         let room = try Room(trial, members: 3)
+        let before = room.server.subject.descriptorCount
         for round in 0..<20 {
             // They come and go while others speak, and while they are spoken to.
             let guests = try (0..<5).map { _ in try room.connect() }
@@ -127,6 +128,14 @@ let hubChecks: [Check] = [
             try trial.expect(
                 rounds.joined(separator: ", "), equals: (0..<20).map { "round \($0)" }.joined(separator: ", "),
                 say("the lines of one who stays, at \(member.peer.name)", "\(member.peer.name)收到的、留下的人说的话"))
+        }
+        // A connection is closed when leave has come back. A few descriptors are what a library makes at its first use.
+        guard room.server.waitForDescriptors(before + 4) else {
+            let more = room.server.subject.descriptorCount - before
+            throw Failure(
+                expected: say(
+                    "leave returns for each of 100 guests, so that it can be closed", "100 位客人的 leave 都返回，连接才能关闭"),
+                got: say("\(more) are still open", "还有 \(more) 个开着"), cause: "leave-never-returns")
         }
     },
     Check("hub-eintr", suspects: [.interruptedCall] + suspects) { trial in
