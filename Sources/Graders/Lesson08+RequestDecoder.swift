@@ -123,6 +123,8 @@ let requestDecoderChecks: [Check] = [
         stream.add("OPTIONS", "*")
         stream.add("CONNECT", "example.org:443")
         stream.add("GET", "/" + String(repeating: "a/", count: 1000) + "?/?/")
+        // All that a path may be made of (RFC 3986, section 3.3).
+        stream.add("GET", "/az!$&'()*+,;=:@-._~%2F09AZ")
         try trial.expect(stream, in: whole(stream.bytes))
         for target in ["index.html", "*", "example.org:443", "?a=1"] {
             try trial.expect("GET \(target) HTTP/1.1\r\nHost: a\r\n\r\n", refused: [400], "target-unchecked")
@@ -131,7 +133,7 @@ let requestDecoderChecks: [Check] = [
     Check("request-line") { trial in
         for line in [
             "GET / HTTP/1.1 ", "GET  / HTTP/1.1", "GET /  HTTP/1.1", " GET / HTTP/1.1", "GET /", "GET",
-            "GET /a b HTTP/1.1",
+            "GET /a b HTTP/1.1", " / HTTP/1.1",
             "GET\t/\tHTTP/1.1", "/ HTTP/1.1", "G(T / HTTP/1.1", "G\u{e9}T / HTTP/1.1", "GET /\u{0} HTTP/1.1",
             "GET /\u{7f} HTTP/1.1", "HTTP/1.1 200 OK",
         ] {
