@@ -79,9 +79,10 @@ extension Cause {
                 : calls.contains { $0.name == "epoll_ctl" }
                     && !calls.contains { $0.name == "epoll_ctl" && $0.asksToWrite && $0.descriptor == call.descriptor }
             guard isForgotten else { continue }
+            let taken = max(0, call.result)
             return say(
-                "\(call.name) took \(call.result) of \(call.length) bytes",
-                "\(call.name) 只接受了 \(call.length) 字节中的 \(call.result) 字节")
+                "\(call.name) took \(taken) of \(call.length) bytes",
+                "\(call.name) 只接受了 \(call.length) 字节中的 \(taken) 字节")
         }
         return nil
     }

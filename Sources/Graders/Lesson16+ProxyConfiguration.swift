@@ -177,10 +177,10 @@ let proxyConfigurationChecks: [Check] = [
                 cause: "upgrade-for-everybody")
             // The one that was asked goes; there is another.
             stage.webSockets.first { !$0.requests.isEmpty }?.kill()
-            // Their turns come round: one of these would be the missing one's.
-            for _ in 0..<2 {
+            // Their turns come round: the second would be the missing one's.
+            for cause in ["back-end-unused", "not-asked-again"] {
                 do { try stage.upgraded().close() } catch var failure as Failure {
-                    failure.cause = "back-end-unused"
+                    failure.cause = cause
                     throw failure
                 }
             }
