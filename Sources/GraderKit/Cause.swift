@@ -348,6 +348,18 @@ extension Timeline {
         return receives.allSatisfy { $0.thread == accepting } ? receives.last : nil
     }
 
+    /// Received, or sent, on a connection. Where the program has accepted or made one, that is none which it has to itself:
+    /// a pipe that wakes it, a timer.
+    public func movesBytes(_ call: Call) -> Bool {
+        guard call.result > 0, call.isReceive || call.isSend else { return false }
+        var hasConnections = false
+        for other in calls where other.isAccept && other.result >= 0 || other.name == "connect" {
+            if call.descriptor == (other.isAccept ? Int32(other.result) : other.descriptor) { return true }
+            hasConnections = true
+        }
+        return !hasConnections
+    }
+
     /// Does this descriptor come from `accept`?
     public func accepted(_ descriptor: Int32) -> Bool {
         calls.contains { $0.isAccept && $0.result == Int64(descriptor) }

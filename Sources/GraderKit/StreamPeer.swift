@@ -121,20 +121,24 @@ public final class StreamPeer {
 
     /// Sends of `bytes` as much as goes in until the program stops taking any: a peer that asks and never reads. Ends when
     /// nothing has gone in for a fifth of a second, and it has received nothing in that time either, slow as it may be: also
-    /// where all of it went in, since that may lie in the program's receive buffer yet. How much went in is returned.
+    /// where all of it went in, since that may lie in the program's receive buffer yet; and in any case when nothing has gone
+    /// in for as long as the grader waits for anything. How much went in is returned.
     ///
     /// - Parameter isEnough: ends it before, where the program has kept too much already.
     public func sendUntilStuck(_ bytes: [UInt8], isEnough: (Timeline) -> Bool = { _ in false }) throws -> Int {
         let began = now()
         // It may not even have been let run to accept.
-        let wholeWait = Deadline()
+        var wholeWait = Deadline()
         var sent = 0
         while true {
             if sent < bytes.count {
                 // Not a copy of it all: that takes time, in which nothing is said.
                 let count = try sendWhatFits(bytes[sent...])
                 sent += count
-                if count > 0 { continue }
+                if count > 0 {
+                    wholeWait = Deadline()
+                    continue
+                }
             }
             let patience = Deadline(in: 0.2)
             // poll passes over a negative descriptor.
@@ -145,12 +149,9 @@ public final class StreamPeer {
             }
             guard state == .late else { continue }
             let timeline = subject.timeline
-            if isEnough(timeline) { break }
-            if let last = timeline.calls.last(where: { $0.isReceive && $0.result > 0 })?.returned {
-                if now() > last + 200_000_000 { break }
-            } else if wholeWait.hasPassed {
-                break
-            }
+            if isEnough(timeline) || wholeWait.hasPassed { break }
+            let last = timeline.calls.last { $0.isReceive && timeline.movesBytes($0) }?.returned
+            if let last, now() > last + 200_000_000 { break }
         }
         trial.note(
             say("\(name): send \(sent) bytes, and read nothing", "\(name)：发送 \(sent) 字节，什么也不读"), at: began)

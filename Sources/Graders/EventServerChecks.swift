@@ -231,7 +231,7 @@ extension Timeline {
 
     /// When bytes were last received or sent (ns); whoever looks in on itself every now and then moves nothing.
     var lastTransfer: UInt64 {
-        calls.last { $0.result > 0 && ($0.isReceive || $0.isSend) }?.returned ?? start
+        calls.last(where: movesBytes)?.returned ?? start
     }
 
     /// Accepted, and not closed.

@@ -347,6 +347,75 @@ final class CauseTests: XCTestCase {
         XCTAssertNil(Cause.blockedInSend.find(evidence))
     }
 
+    // MARK: What fails at the start, and what is only looked at
+
+    func testStartRetried() {
+        for _ in 0..<2 { tap.call("socket", with: [Int64(AF_INET), stream], result: -1, error: EMFILE) }
+        XCTAssertNotEqual(found, "start-retried: socket failed 2 times with EMFILE")
+        tap.call("socket", with: [Int64(AF_INET), stream], result: -1, error: EMFILE)
+        XCTAssertEqual(found, "start-retried: socket failed 3 times with EMFILE")
+        // It came through in the end.
+        serve()
+        XCTAssertNil(found)
+    }
+
+    func testPeekedOnly() {
+        serve()
+        accept(4)
+        func receive(_ flags: Int32, _ count: Int) {
+            tap.call(
+                "recv", 4, with: [Int64(flags)], length: 100, result: Int64(count),
+                got: [UInt8](repeating: 97, count: count))
+        }
+        for _ in 0..<3 { receive(Int32(MSG_PEEK), 7) }
+        XCTAssertEqual(found?.hasPrefix("peeked-not-taken: recv(4"), true, found ?? "")
+        receive(0, 7)
+        XCTAssertNil(found)
+    }
+
+    func testErrorOfTheSameName() {
+        serve()
+        failure = Failure(
+            expected: "decodeHeader throws HeaderError.truncated(count: 3)",
+            got: "threw Lesson01.HeaderError.truncated(count: 3)")
+        XCTAssertEqual(found, "own-error-type: Lesson01.HeaderError is not Course.HeaderError")
+        failure = Failure(expected: "a header", got: "threw Lesson01.HeaderError.truncated(count: 3)")
+        XCTAssertNil(found)
+    }
+
+    // MARK: Whoever waits, and for what
+
+    /// A thread that reads from a pipe is not the one that should have thrown.
+    func testGoesOnToServe() {
+        serve()
+        tap.enter("read", 7, length: 1, thread: 101)
+        XCTAssertFalse(tap.timeline.goesOnToServe)
+        tap.enter("poll")
+        XCTAssertTrue(tap.timeline.goesOnToServe)
+        setUp()
+        // To ask whether somebody is there is not to serve.
+        tap.call("socket", with: [Int64(AF_INET), stream], result: 3)
+        tap.call("connect", 3, to: .local(8000), result: -1, error: EINPROGRESS)
+        tap.enter("poll")
+        XCTAssertFalse(tap.timeline.goesOnToServe)
+        tap.enter("accept", 5, thread: 101)
+        XCTAssertTrue(tap.timeline.goesOnToServe)
+    }
+
+    /// What wakes a program moves nothing of a client's.
+    func testMovesBytes() throws {
+        tap.call("recv", 3, length: 10, result: 5)
+        XCTAssertTrue(tap.timeline.movesBytes(try XCTUnwrap(tap.timeline.calls.last)), "lent, as far as is known")
+        setUp()
+        serve()
+        accept(4)
+        for (descriptor, moves) in [(4, true), (9, false)] as [(Int32, Bool)] {
+            tap.call("read", descriptor, length: 10, result: 1)
+            let call = try XCTUnwrap(tap.timeline.calls.last)
+            XCTAssertEqual(tap.timeline.movesBytes(call), moves, "\(descriptor)")
+        }
+    }
+
     // MARK: Of a check's own
 
     func testCrashThatACheckExplains() {
