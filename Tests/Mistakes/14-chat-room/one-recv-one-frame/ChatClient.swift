@@ -102,8 +102,8 @@ private final class Client: ChatClient {
                 return nil
             }
             // The first four bytes are the length.
-            guard count >= 4 else { throw SocketError("recv", EBADMSG) }
-            do { return try decodeMessage(Array(buffer[4..<count])) } catch MessageError.unknownType { continue }
+            let message = Array(buffer[..<count].dropFirst(4))
+            do { return try decodeMessage(message) } catch MessageError.unknownType { continue }
         }
     }
 }
