@@ -23,3 +23,12 @@ public enum HostReply: Codable, Sendable {
 
 /// Where a `todo()` reports to. `LessonHost` sets it while a grader is listening; alone, `todo` prints.
 nonisolated(unsafe) public var reachedTodo: ((_ file: String, _ line: Int, _ step: String) -> Void)?
+
+/// `HeaderError`; or `Lesson01.HeaderError` of a type that the student declared: it may have the name of the contract's,
+/// and nobody who waits for the contract's catches it.
+public func typeName(of error: any Error) -> String {
+    // A private type has its file in its name: Lesson01.(unknown context at $1234).HeaderError.
+    let parts = String(reflecting: type(of: error)).split(separator: ".").filter { !$0.hasPrefix("(") }
+    let isOfProgram = parts.first.map { $0.hasPrefix("Lesson") || $0.hasPrefix("Solution") } == true
+    return isOfProgram ? parts.joined(separator: ".") : "\(type(of: error))"
+}

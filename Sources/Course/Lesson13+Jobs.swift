@@ -31,7 +31,7 @@ extension Value {
     /// `["threw", type, what it says, errno of a SocketError or 0]`
     static func threw(_ error: any Error) -> Value {
         .list([
-            .string("threw"), .string("\(type(of: error))"), .string("\(error)"),
+            .string("threw"), .string(typeName(of: error)), .string("\(error)"),
             .int(Int((error as? SocketError)?.code ?? 0)),
         ])
     }

@@ -111,15 +111,17 @@ extension Cause {
         guard case .threw(_, _, _, let description)? = evidence.returned else { return nil }
         return description
     }
-    /// What fails at the start is tried again, with the same result.
+    /// What fails when a server starts is tried again, with the same result.
     static let startRetried = Cause("start-retried") { evidence in
-        let making = evidence.timeline.calls.filter { ["socket", "bind", "listen"].contains($0.name) }
-        guard let last = making.last(where: \.failed) else { return nil }
-        let times = making.count { $0.name == last.name && $0.failed && $0.error == last.error }
-        guard times > 2, making.allSatisfy({ $0.name != "listen" || $0.failed }) else { return nil }
+        guard let asked = evidence.asked, !asked.host.isEmpty else { return nil }
+        let making = evidence.timeline.calls("socket", "bind", "listen")
+        guard let failed = making.last(where: \.failed) else { return nil }
+        let attempts = making.filter { $0.name == failed.name }
+        let times = attempts.count { $0.error == failed.error }
+        guard times > 2, attempts.last?.failed == true else { return nil }
         return say(
-            "\(last.name) failed \(times) times with \(errorName(last.error))",
-            "\(last.name) 以 \(errorName(last.error)) 失败了 \(times) 次")
+            "\(failed.name) failed \(times) times with \(errorName(failed.error))",
+            "\(failed.name) 以 \(errorName(failed.error)) 失败了 \(times) 次")
     }
 
     /// It looks at the same bytes again and again, and does not take them.
@@ -331,9 +333,8 @@ extension Cause {
     /// port that nobody asked it for, so these are looked at before.
     static let general: [Cause] = [
         ownErrorType, peekedOnly, startRetried, interruptedCall, portInHostOrder, ignoredPort, portTaken,
-        usedAfterClose, threw,
-        returnedEarly, exited, killed, ignoredHost, couldNotStart, neverBound, neverListened, shortSend, spinning, busy,
-        blockedInReceive,
+        usedAfterClose, threw, returnedEarly, exited, killed, ignoredHost, couldNotStart, neverBound, neverListened,
+        shortSend, spinning, busy, blockedInReceive,
     ]
 }
 

@@ -90,14 +90,13 @@ extension Cause {
     static let neverHalfClosed = Cause("never-half-closed") { evidence in
         let timeline = evidence.timeline
         guard let blocked = timeline.blocked.last(where: { $0.isReceive || $0.isWait }) else { return nil }
-        // The number may have been another connection's before.
         let connect = timeline.calls("connect").last
-        let connection = blocked.isReceive ? blocked.descriptor : connect?.descriptor
+        guard let connection = blocked.isReceive ? blocked.descriptor : connect?.descriptor else { return nil }
+        // The number may have been another connection's before.
         let isEnded = timeline.calls("shutdown").contains {
             $0.descriptor == connection && $0.entered > connect?.entered ?? 0
         }
-        guard !isEnded else { return nil }
-        return blocked.callText
+        return isEnded ? nil : blocked.callText
     }
 
     static let closedBeforeTheEnd = Cause("closed-before-the-end") { evidence in

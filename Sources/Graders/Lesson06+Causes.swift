@@ -172,16 +172,6 @@ extension Cause {
         return call.callText
     }
 
-    /// It went on after some interrupted waits, and gave up after so many.
-    static let interruptedWaitCounted = Cause("interrupted-wait-counted") { evidence in
-        let waits = evidence.timeline.calls.filter { $0.isWait && $0.error == EINTR }
-        guard let last = waits.last, waits.count > 1, evidence.answer != nil || evidence.failure.got.contains("ms")
-        else {
-            return nil
-        }
-        return say("\(last.callText) was interrupted \(waits.count) times", "\(last.callText) 被打断了 \(waits.count) 次")
-    }
-
     /// EINPROGRESS, and it gave up.
     static let begunTakenForFailed = Cause("begun-taken-for-failed") { evidence in
         let calls = evidence.timeline.calls

@@ -74,20 +74,10 @@ struct GradedHost {
         } catch {
             let text = "\(error)"
             let name = String(text.prefix { $0 != "(" })
-            let type = ownType(of: error)
+            let type = typeName(of: error)
             return .threw(
-                type: type ?? "\(Swift.type(of: error))", name: name, code: 0,
-                description: type.map { "\($0).\(text)" } ?? text)
+                type: type, name: name, code: 0, description: type.contains(".") ? "\(type).\(text)" : text)
         }
-    }
-
-    /// `Lesson01.HeaderError` of a type that the student declared: it may have the name of the contract's, and nobody who
-    /// waits for the contract's catches it.
-    private func ownType(of error: any Error) -> String? {
-        // A private type has its file in its name: Lesson01.(unknown context at $1234).HeaderError.
-        let parts = String(reflecting: type(of: error)).split(separator: ".").filter { !$0.hasPrefix("(") }
-        guard let module = parts.first, module.hasPrefix("Lesson") || module.hasPrefix("Solution") else { return nil }
-        return parts.joined(separator: ".")
     }
 
     private func kind(of name: String) -> Entry.Kind? { lesson.entries.first { $0.name == name }?.kind }

@@ -101,7 +101,7 @@ public struct EditBench: Sendable {
         let folders = (try? FileManager.default.contentsOfDirectory(atPath: products.path)) ?? []
         let maps = folders.sorted().map { products.appendingPathComponent("\($0)/module.modulemap").path }
             .filter { FileManager.default.fileExists(atPath: $0) }.flatMap { ["-Xcc", "-fmodule-map-file=\($0)"] }
-        let library = copy.state.appendingPathComponent("benchmark.library").path
+        let library = copy.state.appendingPathComponent("benchmark-library").path
         try? FileManager.default.createDirectory(at: copy.state, withIntermediateDirectories: true)
         let arguments =
             ["-Onone", "-g", "-swift-version", "5", "-emit-library", "-module-name", "Benchmark", "-o", library]
