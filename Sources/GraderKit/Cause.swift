@@ -124,6 +124,17 @@ extension Cause {
             "\(failed.name) 以 \(errorName(failed.error)) 失败了 \(times) 次")
     }
 
+    /// connect failed for good, and the socket was used as if it had not.
+    static let connectIgnored = Cause("connect-not-checked") { evidence in
+        let calls = evidence.timeline.calls
+        for (index, call) in calls.enumerated() where call.name == "connect" && call.failed {
+            guard ![EINPROGRESS, EINTR, EALREADY, EISCONN, EAGAIN].contains(call.error) else { continue }
+            let next = calls[(index + 1)...].first { $0.descriptor == call.descriptor && $0.process == call.process }
+            if let next, next.isSend || next.isReceive { return "\(call.callText) = -1 \(errorName(call.error))" }
+        }
+        return nil
+    }
+
     /// It looks at the same bytes again and again, and does not take them.
     static let peekedOnly = Cause("peeked-not-taken") { evidence in
         let receives = evidence.timeline.calls.filter { $0.isReceive && $0.result > 0 }.suffix(3)
@@ -332,8 +343,8 @@ extension Cause {
     /// What explains a failure of any check, the surest first. A server may have come back because of an `EINTR`, or of a
     /// port that nobody asked it for, so these are looked at before.
     static let general: [Cause] = [
-        ownErrorType, peekedOnly, startRetried, interruptedCall, portInHostOrder, ignoredPort, portTaken,
-        usedAfterClose, threw, returnedEarly, exited, killed, ignoredHost, couldNotStart, neverBound, neverListened,
+        ownErrorType, peekedOnly, startRetried, connectIgnored, interruptedCall, portInHostOrder, ignoredPort,
+        portTaken, usedAfterClose, threw, returnedEarly, exited, killed, ignoredHost, couldNotStart, neverBound, neverListened,
         shortSend, spinning, busy, blockedInReceive,
     ]
 }
@@ -359,6 +370,19 @@ extension Timeline {
             hasConnections = true
         }
         return !hasConnections
+    }
+
+    /// A close or shutdown of a socket that the program was given: not of a copy that it has made itself, which is its to
+    /// close; shut down, though, the socket is that for everybody.
+    public func endsWhatWasLent(_ call: Call) -> Bool {
+        if call.name == "shutdown" { return true }
+        guard call.name == "close" else { return false }
+        return !calls.contains {
+            ["dup", "dup2", "dup3", "fcntl"].contains($0.name) && $0.result == Int64(call.descriptor)
+                && $0.entered < call.entered
+                // fcntl returns flags, too.
+                && ($0.name != "fcntl" || [F_DUPFD, F_DUPFD_CLOEXEC].contains(Int32(truncatingIfNeeded: $0.arguments.0)))
+        }
     }
 
     /// Does this descriptor come from `accept`?

@@ -9,6 +9,8 @@ enum OrderMistake: String {
     case bitsReversed = "bits-reversed"
     case signExtension = "sign-extension"
     case shiftedBeforeWidening = "shifted-before-widening"
+    case upperHalfLost = "upper-half-lost"
+    case throughDouble = "through-double"
     case byteMisplaced = "byte-misplaced"
 
     init?<Number: FixedWidthInteger & UnsignedInteger>(_ expected: Number, _ got: Number) {
@@ -24,6 +26,11 @@ enum OrderMistake: String {
             self = .signExtension
         } else if Number.bitWidth > 8, expected > 0xFF, got == expected & 0xFF {
             self = .shiftedBeforeWidening
+        } else if Number.bitWidth == 64, [expected & 0xFFFF_FFFF, expected << 32].contains(got) {
+            // In the order of the bytes in memory it is the other half.
+            self = .upperHalfLost
+        } else if Number.bitWidth == 64, Double(got) == Double(expected) {
+            self = .throughDouble
         } else if Number.bitWidth > 16, (1...2).contains(OrderMistake.differing(expected, got)) {
             self = .byteMisplaced
         } else {
@@ -97,10 +104,15 @@ func checksumMistake(_ bytes: [UInt8], expected: UInt16, got: UInt16) -> String?
         ("not-complemented", expected == 0 ? 0 : ~expected),
         ("carry-dropped", ~UInt16(truncatingIfNeeded: sum)),
         ("carry-dropped", complete(UInt64(UInt32(truncatingIfNeeded: sum)))),
+        ("carry-dropped", ~UInt16(truncatingIfNeeded: UInt64(~complete(sum - (last << 8))) + (last << 8))),
         ("folded-once", ~UInt16(truncatingIfNeeded: folded(sum))),
         ("odd-byte-low", complete(sum - (last << 8) + last)),
         ("odd-byte-first", complete(words([0] + bytes).reduce(0) { $0 + UInt64($1) })),
         ("odd-byte-dropped", complete(words(Array(bytes[..<even])).reduce(0) { $0 + UInt64($1) })),
+        (
+            "length-in-16-bits",
+            complete(words(Array(bytes.prefix(bytes.count & 0xFFFF))).reduce(0) { $0 + UInt64($1) })
+        ),
         // Behind the others: of one or three bytes, the zero in the wrong place looks the same.
         ("native-words", expected.byteSwapped),
     ]

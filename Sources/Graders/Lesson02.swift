@@ -327,6 +327,7 @@ extension Trial {
         switch outcome {
         case .threw("AddressError", _, _, "\(AddressError.pathTooLong(count))"): return
         case .threw("AddressError", _, _, "\(AddressError.pathTooLong(path.count))"): cause = "characters-not-bytes"
+        case .threw("AddressError", _, _, "\(AddressError.pathTooLong(count + 1))"): cause = "zero-counted"
         case .threw: break
         case .returned(let value):
             let bytes = try [value].bytes(0)

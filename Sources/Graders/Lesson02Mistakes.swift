@@ -73,5 +73,6 @@ func endpointMistake(_ text: String, host: String, port: Int) -> String? {
         if host.contains(where: \.isLetter) && !host.contains(":") { return "name-accepted" }
         return looseness(host, legacyBytes(host) ?? [])
     }
-    return (bytes.count == 16) == text.hasPrefix("[") ? nil : "brackets-ignored"
+    guard (bytes.count == 16) == text.hasPrefix("[") else { return "brackets-ignored" }
+    return [text, text.replacing("[", with: "")].contains { $0 == "\(host):\(port)" } ? nil : "part-passed-over"
 }

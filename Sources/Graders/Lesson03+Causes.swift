@@ -64,6 +64,15 @@ extension Cause {
         return say("after \(empty.name) returned 0 it sent nothing", "\(empty.name) 返回 0 之后，什么也没有发")
     }
 
+    /// FIONREAD was asked how long the next datagram is, and 0 taken for none.
+    static let sizeTakenForNews = Cause("size-taken-for-news") { evidence in
+        let calls = evidence.timeline.calls
+        guard let last = calls.last(where: { $0.name == "ioctl" }),
+            !calls.contains(where: { $0.isReceive && $0.entered > last.entered && $0.result >= 0 })
+        else { return nil }
+        return last.callText
+    }
+
     /// What is not UTF-8 was replaced (ef bf bd), or the datagram was dropped because of it.
     static let decodedToString = Cause("decoded-to-string") { evidence in
         guard

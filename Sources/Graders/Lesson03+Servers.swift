@@ -33,7 +33,7 @@ let lesson03UppercaseServer: [Check] = [
             try client.expect(uppercased(message))
         }
     },
-    serverCheck("uppercase-empty", suspects: [.emptyTakenForEnd]) { trial in
+    serverCheck("uppercase-empty", suspects: [.emptyTakenForEnd, .sizeTakenForNews]) { trial in
         let server = try trial.serve("uppercase-server")
         let client = try server.datagramClient()
         try client.send([])

@@ -67,7 +67,8 @@ private let sendAllChecks: [Check] = [
 /// The call has returned: whatever it sent is on its way, and the end of the process ends the stream behind it.
 private func expectNothingMore(_ peer: StreamPeer, after call: PendingCall) throws {
     call.subject.catchUp()
-    if let early = call.subject.timeline.calls("close", "shutdown").first {
+    let timeline = call.subject.timeline
+    if let early = timeline.calls.first(where: timeline.endsWhatWasLent) {
         throw Failure(
             expected: say("the socket is still open", "套接字仍然开着"), got: early.callText, cause: "closed-what-was-lent")
     }

@@ -35,6 +35,7 @@ enum FramingMistake: String, CaseIterable {
     case goodMessagesLost = "good-messages-lost"
     case emptyWaits = "empty-message-waits"
     case staleSearch = "search-mark-stale"
+    case unfinishedLost = "unfinished-lost"
 }
 
 /// A decoder by its mistake; `variant` tells apart two ways to make it.
@@ -112,6 +113,7 @@ struct DecoderModel {
             return
         case .decodedToText where variant == 0: buffer += repaired(chunk)
         case .restThrownAway where variant == 1: buffer = chunk
+        case .unfinishedLost where chunk.isEmpty: buffer = []
         default: buffer += chunk
         }
         if mistake == .limitOnBuffer && variant == 0 && buffer.count > limit { throw TooLong() }

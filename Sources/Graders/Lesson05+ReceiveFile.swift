@@ -194,7 +194,8 @@ let receiveFileChecks: [Check] = [
                         "大小 \(size)，10 个字节，然后结束：TransferError.cutShort(after: 10)"),
                     got: outcome.text,
                     cause: outcome.text.contains("cutShort(after: \(header.count + 10))")
-                        ? "header-counted" : outcome.text.contains("cutShort(after: ") ? "cut-count-wrong" : nil)
+                        ? "header-counted"
+                        : outcome.text.contains("cutShort(after: ") ? "cut-count-wrong" : outcome.refusal)
             }
             try inbox.expectNames([])
         }
@@ -389,5 +390,13 @@ extension Cause {
             calls.contains(where: { $0.isReceive && $0.result > 0 && $0.descriptor == waiting.descriptor })
         else { return nil }
         return waiting.callText
+    }
+}
+
+extension PendingCall.Outcome {
+    /// It does not wait for the end, but says that so much cannot be.
+    fileprivate var refusal: String? {
+        if case .threw = self { return "size-trusted" }
+        return nil
     }
 }

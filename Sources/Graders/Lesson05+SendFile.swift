@@ -192,7 +192,8 @@ extension Trial {
         case .threw(_, _, _, let description)?:
             throw Failure(
                 expected: expected,
-                got: say("it sent \(count) bytes and threw \(description)", "发送了 \(count) 字节并抛出 \(description)"))
+                got: say("it sent \(count) bytes and threw \(description)", "发送了 \(count) 字节并抛出 \(description)"),
+                cause: !shrunk && count == size ? "growth-refused" : nil)
         case .returned?:
             throw Failure(
                 expected: expected, got: say("it sent \(count) bytes and returned", "发送了 \(count) 字节就返回了"),

@@ -100,7 +100,7 @@ let framedEchoChecks: [Check] =
 
 /// What goes wrong with frames, in the echo of any: asked before all that may be wrong with a server.
 private let decoding: [Cause] =
-    [.lengthSwapped, .fedWholeBuffer, .sameFrameAgain, .framedChunk] + Cause.framingMistakes
+    [.lengthSwapped, .fedWholeBuffer, .sameFrameAgain, .framedChunk, .continuesAnother] + Cause.framingMistakes
 
 private let oneFrame = Exchange(question: framed(Array("Hello, 世界".utf8))) { client in
     try client.expect(framed(Array("Hello, 世界".utf8)))
@@ -235,6 +235,11 @@ extension Cause {
         return nil
     }
 
+    /// Decoders are kept by descriptor, and the number of a connection that is gone is given to the next one.
+    fileprivate static let continuesAnother = Cause("state-of-the-one-before") { evidence in
+        evidence.timeline.echoes.contains(where: \.continuesAnother) ? "" : nil
+    }
+
     /// What came back on each connection is what a decoder, or an encoder, with this one mistake makes of what was
     /// received there, and not what a right one does.
     fileprivate static let framingMistakes: [Cause] = FramingMistake.allCases.map { mistake in
@@ -250,13 +255,9 @@ extension Cause {
     /// Four bytes told that the frame is too long, and the server asks for more.
     static let keptConnection = Cause("connection-kept-after-error") { evidence in
         let calls = evidence.timeline.calls
-        guard let waiting = calls.last(where: { $0.isReceive && $0.isBlocked }),
-            calls.contains(where: {
-                $0.isReceive && $0.descriptor == waiting.descriptor
-                    && $0.data == bigEndianBytes(UInt32(largestMessage + 1))
-            })
-        else { return nil }
-        return waiting.callText
+        let length = bigEndianBytes(UInt32(largestMessage + 1))
+        guard let told = calls.firstIndex(where: { $0.isReceive && $0.data == length }) else { return nil }
+        return calls[(told + 1)...].last { $0.isReceive && $0.descriptor == calls[told].descriptor }?.callText
     }
 
     /// Frames without end that nobody sent: the zeros of the buffer behind the bytes that came.
@@ -272,6 +273,8 @@ extension Cause {
 /// What came and went on one connection of an echo server.
 private struct EchoedConnection {
     var chunks: [[UInt8]] = []
+    /// What the connection that had its descriptor before left unfinished.
+    var before: [UInt8] = []
     var sent: [UInt8] = []
     /// The server closed it before it saw an end or an error.
     var gaveUp = false
@@ -293,6 +296,20 @@ private struct EchoedConnection {
         }
     }
 
+    /// What it sends is what a decoder makes of these bytes that has the rest of another connection in it.
+    var continuesAnother: Bool {
+        var other = self
+        other.chunks.insert(before, at: 0)
+        return !before.isEmpty && !isExplained(by: nil) && other.isExplained(by: nil)
+    }
+
+    /// Behind its last whole frame.
+    var rest: [UInt8] {
+        let bytes = Array(chunks.joined())
+        let messages = DecoderModel.decode([bytes], as: .frames, limit: largestMessage).messages
+        return Array(bytes.dropFirst(Framing.frames.bytes(in: messages.flatMap { $0 })))
+    }
+
     private func isExplained(decoder: FramingMistake?, _ variant: Int, encoder: FramingMistake?) -> Bool {
         let decoding = DecoderModel.decode(
             chunks, as: .frames, limit: largestMessage, mistake: decoder, variant: variant)
@@ -312,13 +329,14 @@ extension Timeline {
     /// The connections of which all is known, and that wait for more or are over.
     fileprivate var echoes: [EchoedConnection] {
         var open: [Int64: EchoedConnection] = [:]
+        var rests: [Int64: [UInt8]] = [:]
         var all: [EchoedConnection] = []
         // The thread that accepts enters accept again before another one closes the connection of this number.
         func time(_ call: Call) -> UInt64 { call.isAccept ? call.returned ?? call.entered : call.entered }
         for call in calls.sorted(by: { time($0) < time($1) }) {
             if call.isAccept && call.result >= 0 {
                 if let before = open[call.result] { all.append(before) }
-                open[call.result] = EchoedConnection()
+                open[call.result] = EchoedConnection(before: rests[call.result] ?? [])
                 continue
             }
             let key = Int64(call.descriptor)
@@ -341,6 +359,7 @@ extension Timeline {
                 connection.gaveUp = connection.gaveUp || !connection.isOver
                 if call.name == "close" {
                     open[key] = nil
+                    rests[key] = connection.rest
                     all.append(connection)
                     continue
                 }

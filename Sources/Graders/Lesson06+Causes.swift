@@ -29,6 +29,26 @@ extension Cause {
     }
 
     /// A client had ended its side and was still reading, and it closed with answers pending.
+    /// What waits for a client is kept by descriptor: the next one with this number is sent more than it has asked for.
+    static let stateOfTheOneBefore = Cause("state-of-the-one-before") { evidence in
+        var balance: [Int32: Int64] = [:]
+        for call in evidence.timeline.calls where call.returned != nil {
+            if call.isAccept, call.result >= 0 {
+                // The first with this number has nobody before it.
+                let number = Int32(call.result)
+                balance[number] = balance[number] == nil ? .max / 2 : 0
+            } else if call.isReceive || call.isSend, call.result > 0, let left = balance[call.descriptor] {
+                balance[call.descriptor] = left + (call.isReceive ? call.result : -call.result)
+                if call.isSend, left < call.result {
+                    return say(
+                        "\(call.callText), and only \(left) bytes were received",
+                        "\(call.callText)，而只收到了 \(left) 字节")
+                }
+            }
+        }
+        return nil
+    }
+
     static let pendingDroppedAtEnd = Cause("pending-dropped-at-end") { evidence in
         for (close, transfers) in evidence.timeline.closedConnections {
             let (received, sent) = (transfers.receivedBytes, transfers.sentBytes)
@@ -204,6 +224,14 @@ extension Cause {
         let asked = timeline.calls("getsockopt").contains { $0.arguments.1 == Int64(SO_ERROR) }
         let isDecided = timeline.calls.contains { $0.isWait && $0.result > 0 }
         return timeline.setNonblocking && timeline.count("connect") == 1 && isDecided && !asked ? "" : nil
+    }
+
+    /// The first question has taken the error off the socket.
+    static let askedTwice = Cause("so-error-asked-twice") { evidence in
+        let asked = evidence.timeline.calls("getsockopt").filter { $0.arguments.1 == Int64(SO_ERROR) }
+        guard let last = asked.last, asked.contains(where: { $0.entered < last.entered && $0.descriptor == last.descriptor })
+        else { return nil }
+        return last.callText
     }
 
     /// It ended a direction, or came back, and kept bytes that had come before the end.

@@ -10,11 +10,11 @@ let lesson07 = LessonGrader(
 
 /// Mistakes that any check of a server over epoll may run into.
 private let levelSuspects: [Cause] = [
-    .restForgotten, .goodbyeNotReadOut, .numbersOfSelect, .alwaysAsksToWrite, .hangUpIgnored, .acceptBlocks,
+    .stateOfTheOneBefore, .restForgotten, .goodbyeNotReadOut, .numbersOfSelect, .alwaysAsksToWrite, .hangUpIgnored, .acceptBlocks,
     .oneshotNotRenewed, .takenOffNotClosed,
 ]
 private let edgeSuspects: [Cause] = [
-    .restForgotten, .goodbyeNotReadOut, .numbersOfSelect, .readOnce, .acceptedOnce, .listenerForgotten, .acceptBlocks,
+    .stateOfTheOneBefore, .restForgotten, .goodbyeNotReadOut, .numbersOfSelect, .readOnce, .acceptedOnce, .listenerForgotten, .acceptBlocks,
     .oneshotNotRenewed, .takenOffNotClosed,
 ]
 

@@ -273,7 +273,7 @@ let fileAnswerChecks: [Check] =
             let server = try trial.serveSite()
             for target in [
                 "/link.txt", "/link/secret.txt", "/sibling.txt", "/sibling/secret.txt", "/chain.txt",
-                "/docs/up/secret.txt",
+                "/docs/up/secret.txt", "/front/",
             ] {
                 try server.expectNoSecret(target, cause: "followed-link")
             }

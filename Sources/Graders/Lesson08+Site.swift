@@ -93,6 +93,7 @@ extension Trial {
         try write("bytes.bin", try siteBytes())
         for type in siteTypes { try write("types/" + type.name, plain) }
         try makeFolders(site + "/bare")
+        try makeFolders(site + "/front")
         try makeLarge(site + "/large.bin")
         try check("mkfifo", mkfifo(site + "/pipe", 0o600))
 
@@ -106,6 +107,8 @@ extension Trial {
         for (link, target) in [
             ("link.txt", "../secret.txt"), ("link", folder), ("sibling.txt", "../site-secret/secret.txt"),
             ("sibling", "../site-secret"), ("chain.txt", "link.txt"), ("docs/up", "../.."),
+            // What is given for a folder may be a link, too.
+            ("front/index.html", "../../secret.txt"),
         ] {
             try check("symlink", symlink(target, site + "/" + link))
         }

@@ -24,6 +24,12 @@ private let ownStoreChecks: [Check] =
             try client.put("/deep/er/b", [], type: nil).expect(201, "PUT /deep/er/b")
             try client.expectStored("/deep/er/b", [], type: "application/octet-stream")
             try client.expectStored("/a", hello, type: "text/plain; charset=utf-8")
+            // The type belongs to the body, and goes with it.
+            try client.put("/a", hello, type: nil).expect([200, 204], say("PUT /a, without a type", "不带类型的 PUT /a"))
+            do { try client.expectStored("/a", hello, type: "application/octet-stream") } catch var failure as Failure {
+                failure.cause = "type-of-the-one-before"
+                throw failure
+            }
             try client.ask("GET", "/b").expect(404, "GET /b")
         },
         Check("store-head", suspects: Cause.keptHTTP) { trial in
@@ -163,6 +169,13 @@ private let ownStoreChecks: [Check] =
             for number in 0..<10 {
                 try reader.expectStored("/own/\(number)/7", Array("client \(number), round 7".utf8))
             }
+            // While one is being answered, and reads nothing, the others write and read as before.
+            try reader.put("/large", [UInt8](repeating: 0x78, count: Lesson08.bodyLimit)).expect(201, "PUT /large")
+            let deaf = try server.connect(smallBuffers: true)
+            _ = try deaf.sendUntilStuck(
+                [UInt8](repeatElement("GET /large HTTP/1.1\r\nHost: a\r\n\r\n".utf8, count: 16).joined()))
+            try reader.put("/all", hello).expect([200, 204], "PUT /all")
+            try reader.expectStored("/all", hello)
         },
         Check("store-continue", suspects: [.waitsForBody] + Cause.keptHTTP) { trial in
             let server = try trial.serve(entry)

@@ -184,7 +184,7 @@ private let chatChecks: [Check] = [
         let count = 400
         for _ in 0..<count {
             try members[0].send(.binary, message)
-            try members[1].expect(.binary, message)
+            try members[1].expectNextToDropped(message, of: server)
         }
         let grown = (server.subject.peakMemory - before) >> 20
         guard grown < 16 else {
@@ -197,6 +197,16 @@ private let chatChecks: [Check] = [
         try deaf.expectDropped(cause: "slow-member-kept")
         try members[1].send("still here")
         try members[0].expect("still here")
+        // Whoever is dropped, and at which message: nobody else misses one.
+        let hall = try trial.serve("chat-server")
+        let others = try trial.room(hall, 9)
+        let silent = try (0..<4).map { _ in try trial.join(hall, smallBuffers: true) }
+        for number in 0..<40 {
+            let words = Array("\(number) ".utf8) + message
+            try others[0].send(.binary, words)
+            for other in others[1...] { try other.expectNextToDropped(words, of: hall) }
+        }
+        for member in silent { try member.expectDropped(cause: "slow-member-kept") }
     },
     Check("chat-leave", suspects: [.clientEndedServer] + Cause.chat) { trial in
         let server = try trial.serve("chat-server")
@@ -262,6 +272,17 @@ extension Trial {
 }
 
 extension FramePeer {
+    /// The next message, which reaches everybody, also where another member is dropped for it.
+    fileprivate func expectNextToDropped(_ message: [UInt8], of server: Server) throws {
+        do { try expect(.binary, message) } catch var failure as Failure {
+            let timeline = server.subject.timeline
+            let isDropped = timeline.calls.contains { ["close", "shutdown"].contains($0.name) }
+            let isHere = !failure.got.contains(say("the connection was", "连接"))
+            if isDropped, isHere, !timeline.blocked.contains(where: \.isSend) { failure.name("drop-ends-the-round") }
+            throw failure
+        }
+    }
+
     /// Nothing has come for this member so far: a ping is answered, and nothing comes before its pong.
     fileprivate func expectNothingBefore(cause: String? = nil) throws {
         let payload = Array("nothing else?".utf8)

@@ -266,13 +266,9 @@ private struct PendingExchange {
     /// The program has closed its descriptor of the socket, which nobody can set flags on any more.
     private var hasClosed: Bool {
         subject.catchUp()
-        let calls = subject.timeline.calls
-        guard let first = calls.firstIndex(where: { $0.isSend || $0.isReceive }) else { return false }
-        // A copy of its own is its to close.
-        let isCopy = calls[..<first].contains {
-            ["dup", "dup2", "dup3", "fcntl"].contains($0.name) && $0.result == Int64(calls[first].descriptor)
-        }
-        return !isCopy && calls[first...].contains { $0.name == "close" && $0.descriptor == calls[first].descriptor }
+        let timeline = subject.timeline
+        guard let first = timeline.calls.first(where: { $0.isSend || $0.isReceive }) else { return false }
+        return timeline.calls("close").contains { $0.descriptor == first.descriptor && timeline.endsWhatWasLent($0) }
     }
 }
 

@@ -27,10 +27,10 @@ final class LentSocket {
     /// Blocking or not, and with the time limits, that it had before.
     func expectUnchanged(by call: PendingCall) throws {
         let sentence = say("the socket is left open, and as it was", "套接字仍然开着，并且和原来一样")
-        let calls = call.subject.timeline.calls
-        let used = Set(calls.filter { $0.isSend || $0.isReceive }.map(\.descriptor))
-        if let early = calls.first(where: {
-            ["close", "shutdown"].contains($0.name) && used.contains($0.descriptor)
+        let timeline = call.subject.timeline
+        let used = Set(timeline.calls.filter { $0.isSend || $0.isReceive }.map(\.descriptor))
+        if let early = timeline.calls.first(where: {
+            timeline.endsWhatWasLent($0) && used.contains($0.descriptor)
         }) {
             throw Failure(expected: sentence, got: early.callText, cause: "closed-the-lent-socket")
         }

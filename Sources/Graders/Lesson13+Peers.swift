@@ -74,10 +74,10 @@ extension Trial {
     /// - Parameter closes: how often the caller, who is in the same process, has closed it.
     func expectLeftOpen(_ process: Subject, closes: Int = 0) throws {
         process.catchUp()
-        let calls = process.timeline.calls
-        guard let first = calls.firstIndex(where: \.isSend) else { return }
-        let socket = calls[first].descriptor
-        let ends = calls[first...].filter { $0.descriptor == socket && ["close", "shutdown"].contains($0.name) }
+        let timeline = process.timeline
+        guard let first = timeline.calls.firstIndex(where: \.isSend) else { return }
+        let socket = timeline.calls[first].descriptor
+        let ends = timeline.calls[first...].filter { $0.descriptor == socket && timeline.endsWhatWasLent($0) }
         guard ends.count > closes else { return }
         throw Failure(
             expected: say("the socket is left open: closing it is its owner's business", "套接字保持打开：关不关由它的主人决定"),

@@ -65,6 +65,26 @@ private let gatewayOwnChecks: [Check] = [
             failure.name("first-frames-lost")
             throw failure
         }
+        // A browser, and the chat server behind it, may be silent for longer than a handshake may take.
+        let silence = say(
+            "nothing on \(browser.stream.name), which is silent for 12 s", "\(browser.stream.name)沉默 12 秒，什么也收不到")
+        let isOver = Deadline(in: 12)
+        waiting: while true {
+            switch try browser.next(silence, until: isOver) {
+            case .late: break waiting
+            // It may ask whether the browser is there.
+            case .frame(let frame) where frame.opcode == Opcode.ping.rawValue:
+                try browser.send(Opcode.pong.rawValue, frame.payload)
+            case .frame(let frame): throw Failure(expected: silence, got: frame.words)
+            case .end, .broken:
+                throw Failure(
+                    expected: silence, got: say("the connection was closed", "连接被关闭"), cause: "silent-session-ended")
+            }
+        }
+        try browser.send("still here")
+        try server.expectFrame("still here")
+        try server.stream.send(framed(Array("still here".utf8)))
+        try browser.expect("still here")
     },
     Check("gateway-fragments", suspects: Cause.gateway) { trial in
         let play = try trial.gateway()
@@ -222,12 +242,20 @@ private let gatewayOwnChecks: [Check] = [
                 got: say("it took \(sent >> 20) MB, \(grown) MB more", "它读走了 \(sent >> 20) MB，多用了 \(grown) MB 内存"),
                 cause: "gateway-keeps-all")
         }
-        for number in 1...10 {
-            try fast.send("\(number)")
-            try fastServer.expectFrame("\(number)")
-            try fastServer.stream.send(framed(Array("\(number)".utf8)))
-            try fast.expect("\(number)")
+        func expectServed(_ numbers: ClosedRange<Int>) throws {
+            for number in numbers {
+                try fast.send("\(number)")
+                try fastServer.expectFrame("\(number)")
+                try fastServer.stream.send(framed(Array("\(number)".utf8)))
+                try fast.expect("\(number)")
+            }
         }
+        try expectServed(1...10)
+        // And a chat server that does not read, behind another browser: how much is kept for it is not asked.
+        let (talker, deafServer) = try play.enter()
+        let message = talker.frame(Opcode.text.rawValue, [UInt8](repeating: UInt8(ascii: "x"), count: 60_000))
+        _ = try talker.stream.sendUntilStuck(repeatElement(message, count: 200).flatMap { $0 })
+        try withExtendedLifetime(deafServer) { try expectServed(11...15) }
     },
     Check("gateway-two-worlds", suspects: Cause.gateway) { trial in
         let reference = try Companion(trial, Lesson14.slug)

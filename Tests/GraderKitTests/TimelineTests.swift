@@ -36,6 +36,18 @@ final class TimelineTests: XCTestCase {
         XCTAssertTrue(tap.timeline.goesOnToServe)
     }
 
+    /// Who copies a descriptor closes the copy, and may not shut the socket down by it; flags are no descriptor.
+    func testEndsWhatWasLent() {
+        tap.call("fcntl", 4, with: [Int64(F_DUPFD_CLOEXEC), 0], result: 7)
+        tap.call("fcntl", 4, with: [Int64(F_GETFL), 0], result: 4)
+        tap.call("close", 7, result: 0)
+        tap.call("shutdown", 7, with: [2], result: 0)
+        tap.call("close", 4, result: 0)
+        let ends = tap.timeline.calls.filter(tap.timeline.endsWhatWasLent)
+        XCTAssertEqual(ends.map(\.name), ["shutdown", "close"])
+        XCTAssertEqual(ends.map(\.descriptor), [7, 4])
+    }
+
     /// What wakes a program moves nothing of a client's.
     func testMovesBytes() throws {
         serve()
