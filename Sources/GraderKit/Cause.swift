@@ -344,7 +344,8 @@ extension Cause {
     /// port that nobody asked it for, so these are looked at before.
     static let general: [Cause] = [
         ownErrorType, peekedOnly, startRetried, connectIgnored, interruptedCall, portInHostOrder, ignoredPort,
-        portTaken, usedAfterClose, threw, returnedEarly, exited, killed, ignoredHost, couldNotStart, neverBound, neverListened,
+        portTaken, usedAfterClose, threw, returnedEarly, exited, killed, ignoredHost, couldNotStart, neverBound,
+        neverListened,
         shortSend, spinning, busy, blockedInReceive,
     ]
 }
@@ -381,7 +382,8 @@ extension Timeline {
             ["dup", "dup2", "dup3", "fcntl"].contains($0.name) && $0.result == Int64(call.descriptor)
                 && $0.entered < call.entered
                 // fcntl returns flags, too.
-                && ($0.name != "fcntl" || [F_DUPFD, F_DUPFD_CLOEXEC].contains(Int32(truncatingIfNeeded: $0.arguments.0)))
+                && ($0.name != "fcntl"
+                    || [F_DUPFD, F_DUPFD_CLOEXEC].contains(Int32(truncatingIfNeeded: $0.arguments.0)))
         }
     }
 

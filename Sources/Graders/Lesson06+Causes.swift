@@ -229,7 +229,8 @@ extension Cause {
     /// The first question has taken the error off the socket.
     static let askedTwice = Cause("so-error-asked-twice") { evidence in
         let asked = evidence.timeline.calls("getsockopt").filter { $0.arguments.1 == Int64(SO_ERROR) }
-        guard let last = asked.last, asked.contains(where: { $0.entered < last.entered && $0.descriptor == last.descriptor })
+        guard let last = asked.last,
+            asked.contains(where: { $0.entered < last.entered && $0.descriptor == last.descriptor })
         else { return nil }
         return last.callText
     }

@@ -66,7 +66,8 @@ private let selectServerChecks: [Check] =
 
 /// Mistakes that any check of a server over select may run into.
 private let selectSuspects: [Cause] = [
-    .stateOfTheOneBefore, .restForgotten, .tooFewBits, .setNotRebuilt, .leftOutOfTheSet, .alwaysAsksToWrite, .acceptBlocks,
+    .stateOfTheOneBefore, .restForgotten, .tooFewBits, .setNotRebuilt, .leftOutOfTheSet, .alwaysAsksToWrite,
+    .acceptBlocks,
 ]
 
 // MARK: - Connecting
@@ -108,7 +109,8 @@ private let connectWithTimeoutChecks: [Check] = [
                 cause: nonblocking ? "connects-again" : nil)
         }
     },
-    Check("connect-refused", suspects: [.begunTakenForFailed, .connectErrorIgnored, .noSocketError, .askedTwice]) { trial in
+    Check("connect-refused", suspects: [.begunTakenForFailed, .connectErrorIgnored, .noSocketError, .askedTwice]) {
+        trial in
         // Bound, but nobody listens: the port is ours, so nobody else can have it meanwhile.
         let nobody = try trial.boundStream()
         try trial.expectConnectError(ECONNREFUSED, to: nobody.address, timeout: 5000)

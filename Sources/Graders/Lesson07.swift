@@ -10,11 +10,13 @@ let lesson07 = LessonGrader(
 
 /// Mistakes that any check of a server over epoll may run into.
 private let levelSuspects: [Cause] = [
-    .stateOfTheOneBefore, .restForgotten, .goodbyeNotReadOut, .numbersOfSelect, .alwaysAsksToWrite, .hangUpIgnored, .acceptBlocks,
+    .stateOfTheOneBefore, .restForgotten, .goodbyeNotReadOut, .numbersOfSelect, .alwaysAsksToWrite, .hangUpIgnored,
+    .acceptBlocks,
     .oneshotNotRenewed, .takenOffNotClosed,
 ]
 private let edgeSuspects: [Cause] = [
-    .stateOfTheOneBefore, .restForgotten, .goodbyeNotReadOut, .numbersOfSelect, .readOnce, .acceptedOnce, .listenerForgotten, .acceptBlocks,
+    .stateOfTheOneBefore, .restForgotten, .goodbyeNotReadOut, .numbersOfSelect, .readOnce, .acceptedOnce,
+    .listenerForgotten, .acceptBlocks,
     .oneshotNotRenewed, .takenOffNotClosed,
 ]
 
@@ -314,7 +316,8 @@ extension Server {
                     "a silent client is closed after \(Lesson07.idleTimeout) ms",
                     "不说话的客户端在 \(Lesson07.idleTimeout) ms 后被关闭"),
                 got: say("it was closed after \(took) ms", "\(took) ms 后就被关闭了"),
-                cause: isOldNumber ? "clock-of-the-one-before" : "idle-cut-short")
+                cause: subject.timeline.countsFromBeforeTheWait
+                    ? "time-from-before-the-wait" : isOldNumber ? "clock-of-the-one-before" : "idle-cut-short")
         }
     }
 

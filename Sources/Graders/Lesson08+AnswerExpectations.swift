@@ -16,6 +16,8 @@ extension HTTPAnswer {
             if (300...399).contains(status) { cause = "redirect-for-missing" }
             if status == 200 { cause = "ok-for-missing" }
         }
+        if status == 431 { cause = "limits-add-up" }
+        if status == 416, request.contains("bytes=-") { cause = "suffix-longer-than-file" }
         if status >= 500 && status != 507 && statuses.allSatisfy({ $0 < 500 }) { cause = "own-error" }
         throw Failure(
             expected: say("\(list) for \(request)", "对 \(request) 回答 \(list)"), got: text, cause: cause)

@@ -25,6 +25,8 @@ enum FrameMistake: String, CaseIterable {
     case extendedLengthIgnored = "extended-length-ignored"
     case maskNotApplied = "mask-not-applied"
     case maskRestarts = "mask-restarts-each-chunk"
+    case maskOverMessage = "mask-index-wrong"
+    case maskOverFrame
     case unmaskedAccepted = "masking-rule-ignored"
     case oneChunkOneFrame = "one-chunk-one-frame"
     case restThrownAway = "frames-thrown-away"
@@ -65,6 +67,7 @@ enum FrameMistake: String, CaseIterable {
         case .lengthLittleEndianChecked: FrameMistake.lengthLittleEndian.rawValue
         case .lengthFourBytesChecked: FrameMistake.lengthFourBytes.rawValue
         case .textByFrame: FrameMistake.textAtTheEnd.rawValue
+        case .maskOverFrame: FrameMistake.maskOverMessage.rawValue
         default: rawValue
         }
     }
@@ -197,7 +200,14 @@ struct FrameModel {
 
     private func unmasked(_ frame: Frame, _ payload: [UInt8]) -> [UInt8] {
         guard let mask = frame.mask, mistake != .maskNotApplied else { return payload }
-        guard mistake == .maskRestarts else { return masked(payload, with: mask) }
+        switch mistake {
+        case .maskRestarts: break
+        // What came before the payload is counted, too: the message's fragments, or the frame's header.
+        case .maskOverMessage where !frame.isControl:
+            return masked(payload, with: mask, from: fragments?.bytes.count ?? 0)
+        case .maskOverFrame: return masked(payload, with: mask, from: frame.size)
+        default: return masked(payload, with: mask)
+        }
         let start = position + frame.size
         return payload.enumerated().map { index, byte in
             let cut = cuts.last { $0 <= start + index } ?? 0

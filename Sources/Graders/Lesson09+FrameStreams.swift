@@ -193,6 +193,12 @@ extension Trial {
             ("extended-length-little-endian", swapped), ("length-127-as-four-bytes", fourBytes),
             ("longer-form-used", made(form: 2)), ("longer-form-used", made(form: 8)), ("mask-bit-missing", bitless),
             ("mask-not-applied", right.dropLast(payload.count) + payload), ("mask-left-out", made(mask: nil)),
+            (
+                "mask-index-wrong",
+                mask.map {
+                    right.dropLast(payload.count) + masked(payload, with: $0, from: right.count - payload.count)
+                }
+            ),
             ("final-bit-wrong", made(isFinal: !isFinal)),
             ("server-masks", mask == nil && got.count == right.count + 4 && got[1] & 0x80 != 0 ? got : nil),
         ]

@@ -20,13 +20,15 @@ func wireFrame(
 }
 
 /// RFC 6455, section 5.3. Plain steps, for megabytes without optimisation.
-func masked(_ payload: [UInt8], with key: [UInt8]) -> [UInt8] {
+///
+/// - Parameter start: how many bytes before the payload are counted; 0 is right.
+func masked(_ payload: [UInt8], with key: [UInt8], from start: Int = 0) -> [UInt8] {
     var payload = payload
     payload.withUnsafeMutableBufferPointer { bytes in
         key.withUnsafeBufferPointer { key in
             var index = 0
             while index < bytes.count {
-                bytes[index] ^= key[index & 3]
+                bytes[index] ^= key[(start + index) & 3]
                 index += 1
             }
         }

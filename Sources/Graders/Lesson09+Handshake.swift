@@ -323,6 +323,7 @@ extension Trial {
         }
         if case .error = got, expected == .incomplete { cause = "rest-not-awaited" }
         if got == .incomplete, received.count > Lesson09.headLimit { cause = "head-limit-ignored" }
+        if got == .incomplete, expected == .error("status(100)") { cause = "interim-passed-over" }
         if got == .error("wrongAcceptKey"), ReceivedHead(received)?.values("sec-websocket-accept") == [acceptValue(key)]
         {
             cause = "accept-key-wrong"

@@ -267,7 +267,10 @@ final class WebSocketPeer {
         let sentence = say("the program closes \(stream.name)", "程序关闭\(stream.name)")
         switch try next(sentence) {
         case .end: return
-        case .frame(let frame): throw Failure(expected: sentence, got: frame.words)
+        case .frame(let frame):
+            throw Failure(
+                expected: sentence, got: frame.words,
+                cause: frame.opcode == Opcode.close.rawValue ? "second-close" : nil)
         case .broken(let code):
             throw Failure(
                 expected: sentence, got: say("it was reset: ", "连接被重置：") + errorText(code),

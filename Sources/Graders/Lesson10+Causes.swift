@@ -5,6 +5,15 @@ import Sockets
 import Wire
 
 extension Cause {
+    /// There was no room for the rest, for a moment; there is now, and it waits for something else.
+    static let waitsForBytesOnly = Cause("waits-for-bytes-only") { evidence in
+        let transfers = evidence.timeline.calls.filter { $0.isSend || $0.isReceive }
+        guard let last = transfers.last, last.isSend, last.error == EAGAIN,
+            let wait = evidence.timeline.blocked.last(where: \.isWait)
+        else { return nil }
+        return wait.callText
+    }
+
     // MARK: Options
 
     static let settingOptions: [Cause] = [.wrongLevel, .wrongValueType, .timeInWrongUnits]

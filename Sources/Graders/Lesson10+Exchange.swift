@@ -88,7 +88,7 @@ let nonblockingExchangeChecks: [Check] = [
         try exchange.peer.send(answer)
         try exchange.expectAnswer(answer)
     },
-    Check("exchange-not-now", suspects: [.againIsAnError] + Cause.exchanging) { trial in
+    Check("exchange-not-now", suspects: [.againIsAnError, .waitsForBytesOnly] + Cause.exchanging) { trial in
         let request = trial.random.letters(100)
         let answer = trial.random.letters(100)
         let pieces = FaultPlan.most(10, each: .send) + .most(10, each: .receive)

@@ -340,6 +340,7 @@ private func readingMistake(_ name: String, _ got: SocketState, _ right: SocketS
         "SO_SNDTIMEO" where isUnitMistake(got.sendTimeout, right.sendTimeout):
         return "time-in-wrong-units"
     case "O_NONBLOCK": return "flags-compared-as-a-whole"
+    case "SO_ACCEPTCONN": return "listening-guessed"
     default: return nil
     }
 }

@@ -170,7 +170,7 @@ extension PendingCall {
         }
         if descriptions.contains(description) { return }
         let isStopped = name == "failed"
-        throw Failure(expected: expected, got: description, cause: isStopped ? "count-wrong" : nil)
+        throw Failure(expected: expected, got: description, cause: isStopped ? "count-wrong" : "another-ending")
     }
 
     /// - Returns: how many bytes it says that it has sent.

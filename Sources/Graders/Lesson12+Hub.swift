@@ -170,7 +170,18 @@ private final class Room {
     /// A line that everybody gets.
     func say(_ line: String, by speaker: Member) throws {
         try speaker.peer.send(line + "\n")
-        for member in members { try member.expectLine(line) }
+        for member in members {
+            do { try member.expectLine(line) } catch var failure as Failure {
+                let calls = server.subject.timeline.calls
+                // Everybody in the room reads, and still the program has ended a connection of its own accord.
+                if failure.got == Course.say("the connection was closed", "连接被关闭"),
+                    calls.contains(where: { $0.name == "shutdown" || $0.name == "close" })
+                {
+                    failure.cause = "reader-thrown-out"
+                }
+                throw failure
+            }
+        }
     }
 
     /// All speak at once, and everybody gets everything: whole, once, and in each speaker's order.

@@ -128,7 +128,12 @@ extension Trial {
         let expected = say("the server receives the question from \(path("own"))", "服务器收到来自 \(path("own")) 的提问")
         switch try server.receive(during: call, expected: expected) {
         case .datagram(let datagram):
-            if let message { try expect(datagram.bytes, equals: message, say("the question", "提问")) }
+            if let message {
+                let isPart = message.starts(with: datagram.bytes) && !datagram.bytes.isEmpty
+                try expect(
+                    datagram.bytes, equals: message, say("the question", "提问"),
+                    cause: isPart ? "question-in-pieces" : nil)
+            }
             guard datagram.sender.host == path("own") else {
                 throw Failure(
                     expected: expected,

@@ -12,7 +12,8 @@ let backEndChecks: [Check] =
     + [
         Check(
             "back-end-full",
-            suspects: [.crashAtFullTable, .acceptErrorEndedServer] + sharedSuspects + Cause.streamServer
+            suspects: [.crashAtFullTable, .throwsOutTheQueue, .acceptErrorEndedServer] + sharedSuspects
+                + Cause.streamServer
         ) { trial in try trial.expectServedAfterFullTable(entry, healthExchange) }
     ]
     + streamServerChecks(entry, prefix: entry, exchange: healthExchange, suspects: sharedSuspects)

@@ -79,7 +79,8 @@ private let webSocketChecks: [Check] = [
             default:
                 throw Failure(
                     expected: say("a ping, though the client sends pongs unasked", "客户端自己不断发 pong，也收到 ping"),
-                    got: deadline.hasPassed ? say("nothing", "什么也没有") : say("the end", "连接结束"), cause: "ping-put-off")
+                    got: deadline.hasPassed ? say("nothing", "什么也没有") : say("the end", "连接结束"),
+                    cause: deadline.hasPassed ? "ping-put-off" : "unasked-pong-refused")
             }
         }
     },
