@@ -303,9 +303,9 @@ private struct EchoedConnection {
         return !before.isEmpty && !isExplained(by: nil) && other.isExplained(by: nil)
     }
 
-    /// Behind its last whole frame.
+    /// Behind the last whole frame, were it to go on where the one before it broke off.
     var rest: [UInt8] {
-        let bytes = Array(chunks.joined())
+        let bytes = before + chunks.joined()
         let messages = DecoderModel.decode([bytes], as: .frames, limit: largestMessage).messages
         return Array(bytes.dropFirst(Framing.frames.bytes(in: messages.flatMap { $0 })))
     }

@@ -174,8 +174,19 @@ private let ownStoreChecks: [Check] =
             let deaf = try server.connect(smallBuffers: true)
             _ = try deaf.sendUntilStuck(
                 [UInt8](repeatElement("GET /large HTTP/1.1\r\nHost: a\r\n\r\n".utf8, count: 16).joined()))
-            try reader.put("/all", hello).expect([200, 204], "PUT /all")
-            try reader.expectStored("/all", hello)
+            do {
+                try reader.put("/all", hello).expect([200, 204], "PUT /all")
+                guard !server.subject.timeline.endsSomebody(before: "PUT /all") else {
+                    throw Failure(
+                        expected: say(
+                            "PUT /all is answered while another client reads nothing", "另一个客户端什么也不读时，PUT /all 照样得到回答"),
+                        got: say("it was answered when that client had been closed", "那个客户端被关闭之后才得到回答"))
+                }
+                try reader.expectStored("/all", hello)
+            } catch var failure as Failure {
+                failure.cause = failure.cause ?? "store-held-while-sending"
+                throw failure
+            }
         },
         Check("store-continue", suspects: [.waitsForBody] + Cause.keptHTTP) { trial in
             let server = try trial.serve(entry)
@@ -311,5 +322,19 @@ extension Cause {
         guard !hasSaidSo else { return nil }
         let silent = [say("nothing", "什么也没有"), say("the connection was closed", "连接被关闭")]
         return silent.contains(evidence.failure.got) || evidence.failure.got.hasPrefix("408") ? "" : nil
+    }
+}
+
+extension Timeline {
+    /// Between a request, which came in one piece, and its answer another connection was ended: its time was over.
+    fileprivate func endsSomebody(before request: String) -> Bool {
+        guard let asked = calls.last(where: { $0.isReceive && $0.data.starts(with: request.utf8) }) else {
+            return false
+        }
+        let answer = calls.first { $0.isSend && $0.descriptor == asked.descriptor && $0.entered > asked.entered }
+        return calls.contains {
+            ["close", "shutdown"].contains($0.name) && $0.descriptor != asked.descriptor && $0.entered > asked.entered
+                && $0.entered < answer?.entered ?? 0
+        }
     }
 }

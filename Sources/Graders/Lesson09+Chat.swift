@@ -141,8 +141,10 @@ private let chatChecks: [Check] = [
             try members[sender].send(.text, text)
             for index in members.indices where index != sender { try members[index].expect(.text, text) }
         }
-        // All at once: everybody hears 299 others.
+        // All at once, since it is stopped meanwhile: everybody hears 299 others.
+        try server.subject.pause()
         for (index, member) in members.enumerated() { try member.send("I am \(index)") }
+        server.subject.resume()
         for (index, member) in members.enumerated() {
             try member.expectInOrder(from: members.indices.filter { $0 != index }, count: 1, own: index) { sender, _ in
                 Array("I am \(sender)".utf8)

@@ -280,6 +280,11 @@ let webSocketEchoChecks: [Check] =
                     throw failure
                 }
             }
+            try clients[0].expectKeptThroughSilence()
+            for client in clients {
+                try client.send("still here")
+                try client.expect("still here")
+            }
         },
         Check("echo-in-order") { trial in
             let client = try trial.serve(server).webSocket(trial)

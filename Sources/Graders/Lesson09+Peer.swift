@@ -262,6 +262,24 @@ final class WebSocketPeer {
         }
     }
 
+    /// Who is in may be silent for longer than a handshake may take: 12 s.
+    func expectKeptThroughSilence() throws {
+        let silence = say("nothing on \(stream.name), which is silent for 12 s", "\(stream.name)沉默 12 秒，什么也收不到")
+        let isOver = Deadline(in: 12)
+        while true {
+            switch try next(silence, until: isOver) {
+            case .late: return
+            // It may ask whether anybody is there.
+            case .frame(let frame) where frame.opcode == Opcode.ping.rawValue:
+                try send(Opcode.pong.rawValue, frame.payload)
+            case .frame(let frame): throw Failure(expected: silence, got: frame.words)
+            case .end, .broken:
+                throw Failure(
+                    expected: silence, got: say("the connection was closed", "连接被关闭"), cause: "silent-session-ended")
+            }
+        }
+    }
+
     /// The program closes its side, and nothing comes before that.
     func expectEnd() throws {
         let sentence = say("the program closes \(stream.name)", "程序关闭\(stream.name)")

@@ -66,21 +66,7 @@ private let gatewayOwnChecks: [Check] = [
             throw failure
         }
         // A browser, and the chat server behind it, may be silent for longer than a handshake may take.
-        let silence = say(
-            "nothing on \(browser.stream.name), which is silent for 12 s", "\(browser.stream.name)沉默 12 秒，什么也收不到")
-        let isOver = Deadline(in: 12)
-        waiting: while true {
-            switch try browser.next(silence, until: isOver) {
-            case .late: break waiting
-            // It may ask whether the browser is there.
-            case .frame(let frame) where frame.opcode == Opcode.ping.rawValue:
-                try browser.send(Opcode.pong.rawValue, frame.payload)
-            case .frame(let frame): throw Failure(expected: silence, got: frame.words)
-            case .end, .broken:
-                throw Failure(
-                    expected: silence, got: say("the connection was closed", "连接被关闭"), cause: "silent-session-ended")
-            }
-        }
+        try browser.expectKeptThroughSilence()
         try browser.send("still here")
         try server.expectFrame("still here")
         try server.stream.send(framed(Array("still here".utf8)))

@@ -122,7 +122,7 @@ let unixEchoChecks: [Check] = [
         idle.subject.signal(SIGTERM)
         try idle.expectReturn()
     },
-    Check("unix-vanish", suspects: [.clientEndedServer, .leftOpen]) { trial in
+    Check("unix-vanish", suspects: [.stateOfTheOneBefore, .clientEndedServer, .leftOpen]) { trial in
         let server = try trial.serve(entry, path: trial.path("echo.sock"))
         try server.connect().close()
         // The server is stopped, so the client is surely gone by the time that it answers.

@@ -19,7 +19,7 @@ extension Cause {
     /// Mistakes that any check of a TCP server may run into; a check's own suspects come before them.
     static let streamServer: [Cause] = [
         .serverServedOnce, .clientReset, .sentAgainFromTheStart, .closedTwice, .readsPastTheEnd, .goodbyeNotReadOut,
-        .closedTooEarly,
+        .closedUnread, .closedTooEarly,
         .sentStaleBytes, .waitsForMore, .neverClosesIt,
     ]
 
@@ -92,6 +92,19 @@ extension Cause {
         return evidence.timeline.calls("setsockopt").last { $0.arguments == (Int64(SOL_SOCKET), option) }?.callText
     }
 
+    /// It waited for a client, and closed it without a look at what it had sent; the client was told by a reset.
+    static let closedUnread = Cause("closed-with-unread-bytes") { evidence in
+        guard evidence.failure.got.contains(errorText(ECONNRESET)) else { return nil }
+        let calls = evidence.timeline.calls
+        for (index, close) in calls.enumerated() where close.name == "close" {
+            guard let accept = calls[..<index].lastIndex(where: { $0.isAccept && $0.result == Int64(close.descriptor) })
+            else { continue }
+            let life = calls[accept..<index].filter { $0.descriptor == close.descriptor }
+            if life.contains(where: \.isWait), !life.contains(where: \.isReceive) { return close.callText }
+        }
+        return nil
+    }
+
     /// Closed without having seen the end of the stream, or an error, by the process that had received from it.
     static let closedTooEarly = Cause("closed-too-early") { evidence in
         let calls = evidence.timeline.calls
@@ -108,6 +121,17 @@ extension Cause {
             }
         }
         return nil
+    }
+
+    /// A thread that only sends stands still, and what another client has asked is received and not answered.
+    static let oneWriter = Cause("blocked-in-send") { evidence in
+        let calls = evidence.timeline.calls
+        guard let send = evidence.timeline.blocked.last(where: \.isSend),
+            !calls.contains(where: { $0.isReceive && $0.thread == send.thread }),
+            let other = calls.last(where: { $0.isReceive && $0.result > 0 }), other.descriptor != send.descriptor,
+            !calls.contains(where: { $0.isSend && $0.descriptor == other.descriptor && $0.entered > other.entered })
+        else { return nil }
+        return send.callText
     }
 
     /// As long as the buffer, not as long as what was received.
