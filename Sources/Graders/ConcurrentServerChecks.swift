@@ -39,7 +39,8 @@ public func concurrentServerChecks(
                 try exchange.expectEnd(client)
             }
         },
-        Check("\(prefix)-deaf-client", suspects: [.oneWriter] + suspects + [.blockedInSend] + Cause.streamServer) { trial in
+        Check("\(prefix)-deaf-client", suspects: [.oneWriter] + suspects + [.blockedInSend] + Cause.streamServer) {
+            trial in
             let questions = exchange.questions(1_000_000)
             let server = try trial.serve(entry)
             let deaf = try server.connect(smallBuffers: true)

@@ -364,6 +364,19 @@ final class CauseTests: XCTestCase {
         XCTAssertNil(found)
     }
 
+    /// A connect that has only begun goes on by itself; one that failed does not, whatever is sent behind it.
+    func testConnectNotChecked() {
+        asked = ("client", "", 0)
+        for (error, isFailure) in [(EINPROGRESS, false), (ENETUNREACH, true)] {
+            tap = Recorder()
+            tap.call("socket", with: [Int64(AF_INET), stream], result: 3)
+            tap.call("connect", 3, to: .local(8000), result: -1, error: error)
+            XCTAssertNil(found)
+            tap.call("send", 3, length: 5, result: -1, error: ENOTCONN)
+            XCTAssertEqual(found?.hasPrefix("connect-not-checked: connect(3"), isFailure ? true : nil, found ?? "")
+        }
+    }
+
     func testPeekedOnly() {
         serve()
         accept(4)

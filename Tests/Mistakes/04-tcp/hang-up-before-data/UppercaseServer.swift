@@ -51,7 +51,7 @@ private enum News { case bytes, over }
 
 /// Waits, at no cost, until there is something to read or nobody to read for.
 private func news(from visitor: Int32) -> News {
-    let hungUp: Int16 = 0x2000      // POLLRDHUP: the peer has ended its side
+    let hungUp: Int16 = 0x2000  // POLLRDHUP: the peer has ended its side
     let gone = hungUp | Int16(POLLHUP) | Int16(POLLERR) | Int16(POLLNVAL)
     var watch = pollfd(fd: visitor, events: Int16(POLLIN) | hungUp, revents: 0)
     while poll(&watch, 1, -1) < 0 {

@@ -83,7 +83,9 @@ private final class TimedLoop {
 
     private func dispatch(_ event: Poller.Event, to handle: Handle) throws {
         let client = handle.client
-        if event.canRead && client.wantsToReceive && client.receive(from: handle.descriptor, using: &buffer) { touch(handle) }
+        if event.canRead && client.wantsToReceive && client.receive(from: handle.descriptor, using: &buffer) {
+            touch(handle)
+        }
         if client.wantsToSend { _ = client.send(to: handle.descriptor) }
         if client.isFinished { return end(handle) }
         let interest = Poller.Interest(reading: client.wantsToReceive, writing: client.wantsToSend)

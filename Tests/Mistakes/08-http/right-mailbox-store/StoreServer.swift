@@ -6,7 +6,8 @@ func storeServer(host: String, port: UInt16) throws {
     let listener = try check("socket", socket(address.family, SOCK_STREAM, 0))
     do {
         var one: Int32 = 1
-        try check("setsockopt", setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<Int32>.size)))
+        try check(
+            "setsockopt", setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<Int32>.size)))
         try check("bind", address.withSockaddr { bind(listener, $0, $1) })
         try check("listen", listen(listener, SOMAXCONN))
     } catch {

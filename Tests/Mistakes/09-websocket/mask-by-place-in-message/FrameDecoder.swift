@@ -20,7 +20,9 @@ struct FrameDecoder: WebSocketDecoder {
         while !isOver {
             if header == nil {
                 header = try Header(&input, role: role, limit: limit, message)
-                if let begun = header, begun.opcode == .text || begun.opcode == .binary { message.opcode = begun.opcode }
+                if let begun = header, begun.opcode == .text || begun.opcode == .binary {
+                    message.opcode = begun.opcode
+                }
                 if header?.opcode.isControl == true { control = Message(opcode: header?.opcode) }
             }
             guard let frame = header else { return nil }
@@ -62,7 +64,9 @@ struct FrameDecoder: WebSocketDecoder {
         case 1000, 1001, 1002, 1003, 1007...1014, 3000...4999: break
         default: throw WebSocketError.protocolError("\(code) is no close code")
         }
-        guard let reason = String(validating: bytes.dropFirst(2), as: UTF8.self) else { throw WebSocketError.invalidText }
+        guard let reason = String(validating: bytes.dropFirst(2), as: UTF8.self) else {
+            throw WebSocketError.invalidText
+        }
         return .close(code: code, reason: reason)
     }
 }

@@ -6,7 +6,7 @@ private let piecesPerCall = 16
 
 func writeVectors(socket: Int32, pieces: [[UInt8]]) throws {
     var queue = pieces[...]
-    var gone = 0        // of the first one
+    var gone = 0  // of the first one
     while let first = queue.first {
         if gone >= first.count {
             gone -= first.count

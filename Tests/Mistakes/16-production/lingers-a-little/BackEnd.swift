@@ -107,7 +107,8 @@ private final class Reactor {
         let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
         listener = try check("socket", socket(address.family, kind, 0))
         var yes: CInt = 1
-        try check("setsockopt", setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, socklen_t(MemoryLayout<CInt>.size)))
+        try check(
+            "setsockopt", setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, socklen_t(MemoryLayout<CInt>.size)))
         try check("bind", address.withSockaddr { bind(listener, $0, $1) })
         try check("listen", listen(listener, SOMAXCONN))
     }
@@ -329,7 +330,9 @@ private final class Reactor {
             content = Array((stopping ? "stopping\n" : "ok\n").utf8)
         case "POST /upper":
             content = peer.body
-            for index in content.indices where content[index] >= 0x61 && content[index] <= 0x7A { content[index] -= 0x20 }
+            for index in content.indices where content[index] >= 0x61 && content[index] <= 0x7A {
+                content[index] -= 0x20
+            }
         default:
             status = 404
             content = Array("not found\n".utf8)

@@ -193,7 +193,8 @@ private func openListener(_ host: String, _ port: UInt16) throws -> Int32 {
     let listener = try check("socket", socket(address.family, SOCK_STREAM, 0))
     var on: Int32 = 1
     do {
-        try check("setsockopt", setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<Int32>.size)))
+        try check(
+            "setsockopt", setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<Int32>.size)))
         try check("fcntl", fcntl(listener, F_SETFD, FD_CLOEXEC))
         try check("fcntl", fcntl(listener, F_SETFL, O_NONBLOCK))
         try check("bind", address.withSockaddr { bind(listener, $0, $1) })

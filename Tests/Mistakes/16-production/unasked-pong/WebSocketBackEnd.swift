@@ -231,7 +231,8 @@ func webSocketBackEnd(host: String, port: UInt16, proxyTimeout: Milliseconds, st
     do {
         defer { close(listener) }
         var one: Int32 = 1
-        try check("setsockopt", setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<Int32>.size)))
+        try check(
+            "setsockopt", setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<Int32>.size)))
         try check("bind", address.withSockaddr { bind(listener, $0, $1) })
         try check("listen", listen(listener, SOMAXCONN))
         try check("fcntl", fcntl(listener, F_SETFL, fcntl(listener, F_GETFL) | O_NONBLOCK))
