@@ -400,6 +400,9 @@ extension Timeline {
         guard let last = calls.lastIndex(where: { making.contains($0.name) }),
             ["bind", "listen"].contains(calls[last].name)
         else { return false }
-        return calls[last...].contains { $0.thread == calls[last].thread && ($0.isReceive || $0.isWait) }
+        // A wait for nothing is a pause, before it tries again or gives up.
+        return calls[last...].contains {
+            $0.thread == calls[last].thread && ($0.isReceive || $0.isWait && $0.arguments.0 > 0)
+        }
     }
 }

@@ -205,8 +205,15 @@ extension Timeline {
         return (received, sent)
     }
 
-    /// What was sent without an error, in order.
-    var sends: [Call] { calls.filter { $0.isSend && $0.result >= 0 && $0.returned != nil } }
+    /// What was sent without an error, in order. A byte in a pipe of its own is no datagram.
+    var sends: [Call] {
+        let givers: Set = ["socket", "dup", "dup2", "dup3", "fcntl"]
+        let given = Set(calls.filter { givers.contains($0.name) }.map(\.result))
+        return calls.filter {
+            $0.isSend && $0.result >= 0 && $0.returned != nil
+                && (!["write", "writev"].contains($0.name) || given.contains(Int64($0.descriptor)))
+        }
+    }
 }
 
 extension Call {

@@ -68,7 +68,9 @@ private let sendAllChecks: [Check] = [
 private func expectNothingMore(_ peer: StreamPeer, after call: PendingCall) throws {
     call.subject.catchUp()
     let timeline = call.subject.timeline
-    if let early = timeline.calls.first(where: timeline.endsWhatWasLent) {
+    // Where nothing was sent, nobody knows which one was lent: it may close what it has made for itself.
+    let used = Set(timeline.calls.filter(\.isSend).map(\.descriptor))
+    if let early = timeline.calls.first(where: { timeline.endsWhatWasLent($0) && used.contains($0.descriptor) }) {
         throw Failure(
             expected: say("the socket is still open", "套接字仍然开着"), got: early.callText, cause: "closed-what-was-lent")
     }
@@ -127,7 +129,8 @@ private let receiveExactlyChecks: [Check] = [
             try call.bytes(), equals: Array(message.prefix(100)), say("the first 100 bytes", "前 100 个字节"))
         call.subject.catchUp()
         let count = call.subject.timeline.receivedCount
-        guard count == 100 else {
+        // What a library receives is not recorded.
+        guard count <= 100 else {
             throw Failure(
                 expected: say("100 bytes are taken from the socket", "从套接字取走 100 字节"),
                 got: say("\(count) were taken", "取走了 \(count) 字节"), cause: "took-too-much")
@@ -197,7 +200,11 @@ private func expectEnded(_ call: PendingCall, after count: Int) throws {
 private func expectClosedOnce(_ call: PendingCall, _ when: String) throws {
     _ = try call.outcome()
     call.subject.catchUp()
-    let closes = call.subject.timeline.calls("close").map { $0.text(now: 0) }
+    let calls = call.subject.timeline.calls
+    // A timer or a list of its own is closed, too: what counts is the socket, which was shut down, or received from.
+    let sockets = Set(calls.filter { $0.name == "shutdown" || $0.isReceive || $0.isSend }.map(\.descriptor))
+    let closes = calls.filter { $0.name == "close" && (sockets.isEmpty || sockets.contains($0.descriptor)) }
+        .map { $0.text(now: 0) }
     guard closes.count != 1 else { return }
     throw Failure(
         expected: say("close is called once, \(when)", "\(when)，close 恰好调用一次"),
@@ -246,7 +253,11 @@ private let closeGracefullyChecks: [Check] = [
         call.subject.catchUp()
         let timeline = call.subject.timeline
         let receives = timeline.calls.filter { $0.isReceive && $0.returned != nil }
-        guard receives.isEmpty || receives.contains(where: { $0.result == 0 && $0.length > 0 }) else {
+        // Who asks how much is there (FIONREAD) knows the end without a receive that returns 0.
+        guard
+            receives.isEmpty || receives.contains(where: { $0.result == 0 && $0.length > 0 })
+                || timeline.count("ioctl") > 0 && timeline.receivedCount >= rest.count
+        else {
             throw Failure(
                 expected: say(
                     "it takes all \(rest.count) bytes that the peer sends, and closes at the end of the stream",
@@ -287,7 +298,12 @@ private let closeGracefullyChecks: [Check] = [
         try peer.send(trial.random.letters(100))
         peer.halfClose()
         _ = try call.value()
-        let received = call.subject.timeline.receivedCount
-        try trial.expect(received, equals: 100, say("how many bytes it read before it closed", "关闭之前读到的字节数"))
+        let timeline = call.subject.timeline
+        // What a library receives is not recorded; that it was received is seen by the connection.
+        if timeline.calls.contains(where: \.isReceive) {
+            try trial.expect(
+                timeline.receivedCount, equals: 100, say("how many bytes it read before it closed", "关闭之前读到的字节数"))
+        }
+        try peer.expectNoReset()
     },
 ]

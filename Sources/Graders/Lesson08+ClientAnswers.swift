@@ -365,7 +365,10 @@ extension ServedConnection {
         var sent = 0
         let deadline = Deadline()
         while sent < most {
-            let count = Sockets.send(peer.descriptor, bytes, bytes.count, MSG_NOSIGNAL)
+            // From where the last one stopped: begun anew in its middle it would be nonsense, and refused as that.
+            let count = bytes[(sent % bytes.count)...].withUnsafeBytes {
+                Sockets.send(peer.descriptor, $0.baseAddress, $0.count, MSG_NOSIGNAL)
+            }
             if count > 0 { sent += count }
             if count < 0 && errno != EAGAIN && errno != EINTR { return sent }
             if count < 0 && errno == EAGAIN {

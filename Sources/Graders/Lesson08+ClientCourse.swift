@@ -304,7 +304,7 @@ let lesson08ClientRetries: [Check] = [
         let nobody = try trial.boundStream()
         let vain = try trial.fetch([Asked(url: "http://\(nobody.address)/")], .patient(attempts: 3), at: listener)
         try vain.expect(error: "cannotConnect(code: \(ECONNREFUSED))", say("nobody listens there", "那里没有人监听"))
-        let attempts = vain.call.subject.timeline.calls("connect").filter { $0.given == nobody.address }.count
+        let attempts = vain.call.subject.timeline.connections(to: nobody.address).count
         try trial.expect(attempts, equals: 3, say("how often it tried to connect", "尝试连接的次数"), cause: "never-repeated")
     },
 ]
@@ -313,9 +313,12 @@ extension Fetching {
     /// Milliseconds from the last byte that came over the first connection to the second connection, as the program saw it.
     fileprivate func waitBetweenConnections() throws -> Int {
         let calls = call.subject.timeline.calls
-        let connects = calls.filter { $0.name == "connect" && $0.given == listener.address }
+        let connects = call.subject.timeline.connections(to: listener.address)
         guard connects.count == 2,
-            let end = calls.last(where: { $0.isReceive && $0.result > 0 && $0.entered < connects[1].entered })?.returned
+            let end = calls.last(where: {
+                $0.isReceive && $0.result > 0 && $0.descriptor == connects[0].descriptor
+                    && $0.entered < connects[1].entered
+            })?.returned
         else {
             throw Failure(
                 expected: say("one connection for each of two attempts", "两次尝试各用一个连接"),

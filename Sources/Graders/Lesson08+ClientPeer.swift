@@ -176,10 +176,30 @@ struct Fetching {
 
     /// It connected so many times, and no more.
     func expectConnections(_ count: Int, _ what: String, cause: String? = nil) throws {
-        let made = call.subject.timeline.calls("connect").filter { $0.given == listener.address }.count
+        let made = call.subject.timeline.connections(to: listener.address).count
         guard made != count else { return }
         throw Failure(
             expected: what, got: say("\(made) connections", "\(made) 个连接"), cause: cause)
+    }
+}
+
+extension Timeline {
+    /// The first connect of each connection: who asks again what has become of one that had begun makes no other. Each
+    /// listener has a port of its own, in whatever form the address was given.
+    func connections(to address: SocketAddress) -> [Call] {
+        var begun: Set<Int32> = []
+        var connects: [Call] = []
+        for call in calls {
+            if call.name == "close" { begun.remove(call.descriptor) }
+            guard call.name == "connect", call.given?.port == address.port else { continue }
+            if !begun.contains(call.descriptor) { connects.append(call) }
+            if call.failed, [EINPROGRESS, EALREADY, EINTR].contains(call.error) {
+                begun.insert(call.descriptor)
+            } else {
+                begun.remove(call.descriptor)
+            }
+        }
+        return connects
     }
 }
 

@@ -326,14 +326,17 @@ extension Cause {
 }
 
 extension Timeline {
-    /// Between a request, which came in one piece, and its answer another connection was ended: its time was over.
+    /// Between a request, which came in one piece, and its answer a connection was ended on which a send had stood still:
+    /// its time was over.
     fileprivate func endsSomebody(before request: String) -> Bool {
         guard let asked = calls.last(where: { $0.isReceive && $0.data.starts(with: request.utf8) }) else {
             return false
         }
         let answer = calls.first { $0.isSend && $0.descriptor == asked.descriptor && $0.entered > asked.entered }
+        let deaf = Set(calls.filter { $0.isSend && ($0.error == EAGAIN || $0.result < $0.length) }.map(\.descriptor))
         return calls.contains {
-            ["close", "shutdown"].contains($0.name) && $0.descriptor != asked.descriptor && $0.entered > asked.entered
+            ["close", "shutdown"].contains($0.name) && deaf.contains($0.descriptor)
+                && $0.descriptor != asked.descriptor && $0.entered > asked.entered
                 && $0.entered < answer?.entered ?? 0
         }
     }

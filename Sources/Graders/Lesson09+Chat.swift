@@ -134,7 +134,7 @@ private let chatChecks: [Check] = [
     },
     Check("chat-crowd", suspects: [.smallBacklog] + Cause.chat) { trial in
         // Three a member: some servers have a way to wake each one's thread.
-        let server = try trial.serve("chat-server", descriptorLimit: trial.descriptors(for: 300, each: 3))
+        let server = try trial.serve("chat-server", descriptorLimit: trial.descriptors(for: 300, each: 6))
         let members = try trial.room(server, 300)
         for sender in [0, 150, 299] {
             let text = trial.random.letters(100)

@@ -82,7 +82,11 @@ let clientEndingChecks: [Check] = [
         // By the program's own calls: how long the grader took to look does not count.
         let calls = play.call.subject.timeline.calls
         if let said = calls.first(where: { $0.isSend && $0.data.first == 0x88 }),
-            let end = calls.first(where: { $0.entered > said.entered && ["close", "shutdown"].contains($0.name) })
+            let end = calls.first(where: {
+                $0.entered > said.entered && $0.descriptor == said.descriptor && $0.process == said.process
+                    // It may end its own side at once, and still wait.
+                    && ($0.name == "close" || $0.name == "shutdown" && $0.arguments.0 != Int64(SHUT_WR as Int32))
+            })
         {
             let took = Int(end.entered - said.entered) / 1_000_000
             guard took >= Lesson09.closePatience - 200 else {

@@ -71,7 +71,7 @@ let crowdChatChecks: [Check] = [
     Check("server-thousand", suspects: [.smallBacklog] + Cause.chatRoom) { trial in
         let count = 1000
         // Three a member: some servers have a way to wake each one's thread.
-        let server = try trial.serve(chatServer14, descriptorLimit: trial.descriptors(for: count, each: 3))
+        let server = try trial.serve(chatServer14, descriptorLimit: trial.descriptors(for: count, each: 6))
         let slow = try trial.member("slow", server, smallBuffers: true)
         let crowd = ChatCrowd(server, trial)
         for first in stride(from: 0, to: count - 1, by: 50) {

@@ -22,7 +22,7 @@ let tracerouteChecks: [Check] = [
         try play.exceed(silent, by: "10.2.0.1")
         // And it is waited for as long as the others, by the program's own calls: how long we took does not count.
         let next = try play.call.subject.waitForTimeline(until: Deadline(in: 0.1)) { timeline -> Int? in
-            let sends = timeline.calls.filter { $0.isSend && $0.result > 0 }
+            let sends = timeline.calls.filter { $0.isSend && $0.result >= 8 && $0.data.first == 8 }
             return sends.count > 3 ? Int(sends[3].entered - sends[2].entered) / 1_000_000 : nil
         }
         if let next, next < 200 {

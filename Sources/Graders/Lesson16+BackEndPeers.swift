@@ -10,12 +10,8 @@ extension Server {
         let client = try connect()
         let before = subject.timeline.receivedSoFar
         try client.send(part)
-        let received = try subject.waitForTimeline { $0.receivedSoFar >= before + part.count ? true : nil }
-        guard received != nil else {
-            throw Failure(
-                expected: say("it receives the beginning of \(request)", "接收 \(request) 的开头"),
-                got: say("it does not", "没有接收"))
-        }
+        // A library's receives are not seen, and one that waits for all of it has not come back.
+        _ = try subject.waitForTimeline(until: Deadline(in: 2)) { $0.receivedSoFar >= before + part.count ? true : nil }
         // What it does with that part comes before what is done to it next: until it waits for more.
         _ = try subject.waitForTimeline(until: Deadline(in: 1)) { timeline in
             timeline.calls.last.map { ($0.isWait || $0.isReceive) && $0.returned == nil } == true ? true : nil

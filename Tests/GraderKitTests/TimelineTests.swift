@@ -22,7 +22,9 @@ final class TimelineTests: XCTestCase {
         serve()
         tap.enter("read", 7, length: 1, thread: 101)
         XCTAssertFalse(tap.timeline.goesOnToServe)
-        tap.enter("poll")
+        tap.call("poll", with: [0, 100], result: 0)
+        XCTAssertFalse(tap.timeline.goesOnToServe)
+        tap.enter("poll", with: [1, -1])
         XCTAssertTrue(tap.timeline.goesOnToServe)
     }
 
