@@ -184,6 +184,8 @@ let lesson08ClientAnswers: [Check] = [
         let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
         let answers = [
             "SSH-2.0-OpenSSH_9.6\r\n\r\n", "HTTP/2.0 200 OK\r\n" + rest, "HTTP/1.1 2000 OK\r\n" + rest,
+            // Nobody has asked for another protocol.
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nHTTP/1.1 200 OK\r\n" + rest,
             "HTTP/1.1 abc OK\r\n" + rest, "HTTP/1.1\r\n" + rest, "http/1.1 200 OK\r\n" + rest,
             "HTTP/1.1 200 OK\r\nno colon\r\n" + rest, "HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok",
             "HTTP/1.1 200 OK\r\nX: a\u{0}b\r\n" + rest,

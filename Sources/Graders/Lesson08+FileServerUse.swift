@@ -147,7 +147,8 @@ private let fileUseChecks: [Check] =
             let date = first["Last-Modified"] ?? ""
             for (since, status) in [
                 (date, 304), ("Sun, 06 Nov 1994 08:49:37 GMT", 200), ("Thu, 01 Jan 2037 00:00:00 GMT", 304),
-                ("nonsense", 200),
+                // Old forms of a date before it; who does not know them takes them for none.
+                ("Sun Nov  6 08:49:37 1994", 200), ("Sunday, 06-Nov-94 08:49:37 GMT", 200), ("nonsense", 200),
             ] {
                 let request = "GET /hello.txt, If-Modified-Since: \(since)"
                 let client = try server.connect()
@@ -163,6 +164,19 @@ private let fileUseChecks: [Check] =
                     try client.send(helloRequest)
                     try client.answer(to: "GET /hello.txt").expectBody(hello, "GET /hello.txt")
                 }
+            }
+            // Two digits everywhere, a leap day, the first of each month, the last of some: 2000, 2010, 2023.
+            let firsts = [1, 32, 60, 91, 121, 152, 182, 213, 244, 274, 305, 335].map {
+                1_672_531_200 + ($0 - 1) * 86_400
+            }
+            for time in [951_827_696, 1_262_304_000, 1_267_401_600, 1_696_932_610, 1_704_067_199] + firsts {
+                let target = "/at-\(time).txt"
+                try trial.makeSiteFile(target, modified: time_t(time))
+                let answer = try server.get(target)
+                try answer.expectDate("Last-Modified", "GET \(target)", near: time_t(time), within: 0)
+                let since = answer["Last-Modified"] ?? ""
+                try server.ask("GET \(target) HTTP/1.1\r\nHost: localhost\r\nIf-Modified-Since: \(since)\r\n\r\n")
+                    .expect(304, "GET \(target), If-Modified-Since: \(since)")
             }
         },
         Check("file-range", suspects: Cause.http) { trial in

@@ -73,6 +73,15 @@ extension Trial {
         return try serve("file-server", plan: plan, descriptorLimit: descriptorLimit, folder: site)
     }
 
+    /// A small file in the site, with this time.
+    func makeSiteFile(_ target: String, modified time: time_t) throws {
+        guard FileManager.default.createFile(atPath: site + target, contents: Data("dated\n".utf8)) else {
+            throw LabError("cannot write \(site + target)")
+        }
+        var times = [timeval(tv_sec: time, tv_usec: 0), timeval(tv_sec: time, tv_usec: 0)]
+        try check("utimes", utimes(site + target, &times))
+    }
+
     func makeSite(in site: String) throws {
         let isOwn = site != folder
         func write(_ name: String, _ content: [UInt8]) throws {
