@@ -70,18 +70,6 @@ extension Timeline {
         }
     }
 
-    /// The last client was closed one timeout behind the beginning of the wait in which it came.
-    var countsFromBeforeTheWait: Bool {
-        guard let accept = calls.last(where: { $0.isAccept && $0.result >= 0 }),
-            let wait = calls.last(where: { $0.isWait && $0.entered < accept.entered }),
-            let close = calls.last(where: { $0.name == "close" && Int64($0.descriptor) == accept.result })
-        else { return false }
-        let timeout = UInt64(Lesson07.idleTimeout)
-        let fromWait = (close.entered - wait.entered) / 1_000_000
-        let fromAccept = (close.entered - accept.entered) / 1_000_000
-        return fromAccept + 50 < timeout && (timeout - 50...timeout + 100).contains(fromWait)
-    }
-
     var waits: Int { count("epoll_wait", "epoll_pwait", "poll", "ppoll", "select", "pselect", "kevent") }
 }
 

@@ -317,8 +317,7 @@ extension Server {
                     "a silent client is closed after \(Lesson07.idleTimeout) ms",
                     "不说话的客户端在 \(Lesson07.idleTimeout) ms 后被关闭"),
                 got: say("it was closed after \(took) ms", "\(took) ms 后就被关闭了"),
-                cause: subject.timeline.countsFromBeforeTheWait
-                    ? "time-from-before-the-wait" : isOldNumber ? "clock-of-the-one-before" : "idle-cut-short")
+                cause: isOldNumber ? "clock-of-the-one-before" : "idle-cut-short")
         }
     }
 
