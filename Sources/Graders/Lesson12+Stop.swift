@@ -89,6 +89,12 @@ func gracefulStopChecks(
                 throw Unavailable(
                     say("there is no record of which was closed first", "没有记录说明先关闭的是哪一个"))
             }
+            // A lost record can make it look as if an answer were pending: then nobody is waited for, and either may be first.
+            let sends = timeline.calls.filter { $0.isSend && Int64($0.descriptor) == accepted.result }
+            let isHeld = sends.contains {
+                $0.entered < gone.entered && ($0.isBlocked || $0.failed || $0.result < $0.length)
+            }
+            guard isHeld || refused.entered < gone.entered else { throw Unavailable(busyMachine) }
             guard refused.entered < gone.entered else {
                 throw Failure(
                     expected: say(
