@@ -100,7 +100,8 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
     return count;
 }
 
-/* read and write are recorded on sockets, pipes and event descriptors, not on files and what the student prints. */
+/* read and write are recorded on sockets and pipes, not on files, on event descriptors (lseek(2) has no error for them,
+   either), and on what the student prints. */
 static bool is_stream(int fd) {
     int saved = errno;
     bool seeks = lseek(fd, 0, SEEK_CUR) != -1;

@@ -101,7 +101,10 @@ int ppoll(struct pollfd *descriptors, nfds_t count, const struct timespec *timeo
     if (!RECORDED) return REAL(ppoll)(descriptors, count, timeout, mask);
     int64_t wait = timeout ? timeout->tv_sec * 1000 + timeout->tv_nsec / 1000000 : -1;
     int only = count == 1 && descriptors ? descriptors[0].fd : -1;
-    return TAP_PLAIN(ppoll, only, count, wait, REAL(ppoll)(descriptors, count, timeout, mask));
+    struct tap_span span = tap_begin_wait(TAP_ppoll, only, count, wait);
+    int result = TAP_WAIT(span, REAL(poll)(descriptors, count, 0), REAL(ppoll)(descriptors, count, timeout, mask));
+    tap_leave(&span, result);
+    return result;
 }
 
 int epoll_create(int size) {
@@ -133,20 +136,11 @@ static void note_ready(struct tap_span *span, const struct epoll_event *events, 
 }
 
 /* argument: room for events, timeout in ms */
-static struct tap_span begin_wait(enum tap_call call, int epoll, int room, int timeout) {
-    struct tap_span span = tap_begin(call, epoll);
-    span.record.argument[0] = room;
-    span.record.argument[1] = timeout;
-    tap_enter(&span, 0);
-    return span;
-}
-
 int epoll_wait(int epoll, struct epoll_event *events, int room, int timeout) {
     if (!RECORDED) return REAL(epoll_wait)(epoll, events, room, timeout);
-    struct tap_span span = begin_wait(TAP_epoll_wait, epoll, room, timeout);
-    int result = -1;
-    if (span.fault.error) errno = span.fault.error;
-    else result = REAL(epoll_wait)(epoll, events, room, timeout);
+    struct tap_span span = tap_begin_wait(TAP_epoll_wait, epoll, room, timeout);
+    int result = TAP_WAIT(span, REAL(epoll_wait)(epoll, events, room, 0),
+                          REAL(epoll_wait)(epoll, events, room, timeout));
     note_ready(&span, events, result);
     tap_leave(&span, result);
     return result;
@@ -154,10 +148,9 @@ int epoll_wait(int epoll, struct epoll_event *events, int room, int timeout) {
 
 int epoll_pwait(int epoll, struct epoll_event *events, int room, int timeout, const sigset_t *mask) {
     if (!RECORDED) return REAL(epoll_pwait)(epoll, events, room, timeout, mask);
-    struct tap_span span = begin_wait(TAP_epoll_pwait, epoll, room, timeout);
-    int result = -1;
-    if (span.fault.error) errno = span.fault.error;
-    else result = REAL(epoll_pwait)(epoll, events, room, timeout, mask);
+    struct tap_span span = tap_begin_wait(TAP_epoll_pwait, epoll, room, timeout);
+    int result = TAP_WAIT(span, REAL(epoll_wait)(epoll, events, room, 0),
+                          REAL(epoll_pwait)(epoll, events, room, timeout, mask));
     note_ready(&span, events, result);
     tap_leave(&span, result);
     return result;

@@ -18,6 +18,20 @@ static void note_sets(struct tap_span *span, const fd_set *readable, const fd_se
     tap_data(span, sets, sizeof sets);
 }
 
+/* select without a wait, which leaves the sets alone if nothing is ready. */
+static int look(int count, fd_set *readable, fd_set *writable, fd_set *exceptional) {
+    if (count > FD_SETSIZE) return 0; /* sets larger than ours */
+    fd_set *given[] = {readable, writable, exceptional}, copies[3];
+    for (int i = 0; i < 3; i++)
+        if (given[i]) copies[i] = *given[i];
+    struct timeval none = {0};
+    int found = REAL(select)(count, readable ? &copies[0] : NULL, writable ? &copies[1] : NULL,
+                             exceptional ? &copies[2] : NULL, &none);
+    for (int i = 0; i < 3 && found > 0; i++)
+        if (given[i]) *given[i] = copies[i];
+    return found;
+}
+
 /* argument: number of descriptors, timeout in ms (-1: for ever); descriptor: the only one that poll waits for */
 int select(int count, fd_set *readable, fd_set *writable, fd_set *exceptional, struct timeval *timeout) {
     if (!RECORDED) return REAL(select)(count, readable, writable, exceptional, timeout);
@@ -26,13 +40,9 @@ int select(int count, fd_set *readable, fd_set *writable, fd_set *exceptional, s
     span.record.argument[1] = timeout ? timeout->tv_sec * 1000 + timeout->tv_usec / 1000 : -1;
     note_sets(&span, readable, writable);
     tap_enter(&span, 0);
-    int result = -1;
-    if (!span.fault.error) {
-        result = REAL(select)(count, readable, writable, exceptional, timeout);
-    } else {
-        if (timeout) tap_shorten_select(timeout);
-        errno = span.fault.error;
-    }
+    int result = TAP_WAIT(span, look(count, readable, writable, exceptional),
+                          REAL(select)(count, readable, writable, exceptional, timeout));
+    if (span.record.perturbed && timeout) tap_shorten_select(timeout);
     tap_leave(&span, result);
     return result;
 }
@@ -45,9 +55,8 @@ int pselect(int count, fd_set *readable, fd_set *writable, fd_set *exceptional, 
     span.record.argument[1] = timeout ? timeout->tv_sec * 1000 + timeout->tv_nsec / 1000000 : -1;
     note_sets(&span, readable, writable);
     tap_enter(&span, 0);
-    int result = -1;
-    if (span.fault.error) errno = span.fault.error;
-    else result = REAL(pselect)(count, readable, writable, exceptional, timeout, mask);
+    int result = TAP_WAIT(span, look(count, readable, writable, exceptional),
+                          REAL(pselect)(count, readable, writable, exceptional, timeout, mask));
     tap_leave(&span, result);
     return result;
 }
@@ -55,7 +64,10 @@ int pselect(int count, fd_set *readable, fd_set *writable, fd_set *exceptional, 
 int poll(struct pollfd *descriptors, nfds_t count, int timeout) {
     if (!RECORDED) return REAL(poll)(descriptors, count, timeout);
     int only = count == 1 && descriptors ? descriptors[0].fd : -1;
-    return TAP_PLAIN(poll, only, count, timeout, REAL(poll)(descriptors, count, timeout));
+    struct tap_span span = tap_begin_wait(TAP_poll, only, count, timeout);
+    int result = TAP_WAIT(span, REAL(poll)(descriptors, count, 0), REAL(poll)(descriptors, count, timeout));
+    tap_leave(&span, result);
+    return result;
 }
 
 /* argument: ms */

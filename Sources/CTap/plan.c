@@ -12,11 +12,12 @@
    several rules meet in a call, the first error holds, or else the smallest maximum.
 
    Only what could happen is made to happen. A rule passes over a call, and does not count it, if
-   - the call moves bytes but not on a socket: files and terminals are left alone;
+   - the call moves bytes but not on a socket: files and terminals are left alone, and so are the ends of a socketpair that
+     the program made itself, to wake a thread of its own: nothing lies between them that could break;
    - it would be cut short, and the socket's type keeps messages whole (a datagram is whole or nothing);
    - it would fail with EAGAIN, but would wait instead: the descriptor blocks;
    - it would fail with EINTR, but cannot wait: there is nothing to interrupt. (A wait for readiness with a timeout of 0 only
-     looks.) */
+     looks.) Where every wait is interrupted, only those in which nothing is ready are: see TAP_WAIT. */
 #include "tap_internal.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -138,6 +139,7 @@ static bool could_happen(const struct rule *rule, int descriptor, int flags) {
     if (moves || rule->calls == accepts || rule->calls == BIT(connect)) {
         int type = socket_type(descriptor);
         if (type == 0) return false;
+        if (moves && tap_is_own_pair(descriptor)) return false; /* no network lies between its ends */
         if (rule->fault.most != SIZE_MAX && type != SOCK_STREAM) return false;
         if (rule->fault.error == EAGAIN && waits(descriptor, flags)) return false;
         if (rule->fault.error == EINTR && !waits(descriptor, flags)) return false;
@@ -153,7 +155,10 @@ struct tap_fault tap_plan_next(enum tap_call call, int descriptor, int flags) {
         if (!(rule->calls & (1ull << call)) || !could_happen(rule, descriptor, flags)) continue;
         uint64_t number = __atomic_add_fetch(&rule->seen, 1, __ATOMIC_RELAXED);
         if (number < rule->first || number > rule->last || number % rule->every != 0) continue;
-        if (!fault.error) fault.error = rule->fault.error;
+        if (!fault.error) {
+            fault.error = rule->fault.error;
+            fault.always = rule->first == 1 && rule->last == UINT64_MAX && rule->every == 1;
+        }
         if (rule->fault.most < fault.most) fault.most = rule->fault.most;
         if (rule->also[0]) fault.also[fault.also[0] != NULL] = rule->also;
     }

@@ -52,6 +52,10 @@ int tap_child(int index) {
 
 void tap_protect(int process) { shared->protected[shared->protected[0] ? 1 : 0] = process; }
 
+bool tap_is_protected(int process) {
+    return process > 0 && (process == shared->protected[0] || process == shared->protected[1]);
+}
+
 bool tap_may_signal(int process) {
     if (process == -1) return false; /* every process of this user */
     for (int i = 0; i < 2; i++)

@@ -172,6 +172,14 @@ void tap_enter(struct tap_span *span, int flags) {
     errno = saved;
 }
 
+struct tap_span tap_begin_wait(enum tap_call call, int descriptor, int64_t count, int64_t timeout) {
+    struct tap_span span = tap_begin(call, descriptor);
+    span.record.argument[0] = count;
+    span.record.argument[1] = timeout;
+    tap_enter(&span, 0);
+    return span;
+}
+
 void tap_leave(struct tap_span *span, int64_t result) {
     int saved = errno;
     span->record.phase = TAP_RETURNED;

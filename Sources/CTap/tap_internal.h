@@ -10,6 +10,7 @@
 /* tap_linux.c, tap_darwin.c */
 bool tap_in_program(const void *code); /* does this address lie in the executable's own code? */
 int tap_thread_id(void);
+bool tap_is_own_pair(int descriptor); /* a socketpair of the program's own, not one that it was lent */
 void tap_shorten_select(struct timeval *timeout); /* as the system does when select is interrupted, after a millisecond */
 
 /* record.c */
@@ -21,6 +22,7 @@ int tap_hidden_in_order(int found[TAP_MOST_HIDDEN]); /* returns how many there a
 /* plan.c: what to do with the call that is about to be made. */
 struct tap_fault {
     int error;   /* not 0: fail with this errno, without making the call */
+    bool always; /* so does every call of its kind */
     size_t most; /* SIZE_MAX: no limit; else move at most so many bytes */
     const char *also[2]; /* addresses that getaddrinfo finds, too, up to the first NULL */
 };
@@ -52,6 +54,7 @@ void tap_data(struct tap_span *span, const void *data, size_t length);
 void tap_data_vector(struct tap_span *span, const struct iovec *vector, size_t count, size_t length);
 void tap_address(struct tap_span *span, const struct sockaddr *address, socklen_t length);
 void tap_local_address(struct tap_span *span, int descriptor); /* keeps errno */
+struct tap_span tap_begin_wait(enum tap_call call, int descriptor, int64_t count, int64_t timeout); /* ms */
 void tap_enter(struct tap_span *span, int flags);              /* writes the record; fills span->fault; keeps errno */
 void tap_leave(struct tap_span *span, int64_t result);         /* keeps errno */
 
@@ -79,6 +82,23 @@ void tap_note_peer(struct tap_span *span, const struct tap_peer *peer, const str
         result;                                                                                                        \
     })
 
+/* For a wait for readiness. poll(2), select(2) and epoll_wait(2) look at descriptors before they look at signals: where one
+   is ready they are never interrupted. It matters where every wait is interrupted: a timer's descriptor would be hidden for
+   ever. Elsewhere the next wait finds it. */
+#define TAP_WAIT(span, look, real_call)                                                                                \
+    ({                                                                                                                 \
+        int found = -1;                                                                                                \
+        if (!(span).fault.error) {                                                                                     \
+            found = (real_call);                                                                                       \
+        } else if ((span).fault.always && (found = (look)) > 0) {                                                      \
+            (span).record.perturbed = 0;                                                                               \
+        } else {                                                                                                       \
+            found = -1;                                                                                                \
+            errno = (span).fault.error;                                                                                \
+        }                                                                                                              \
+        found;                                                                                                         \
+    })
+
 /* processes.c: what a lesson process and the processes that it starts have in common. */
 enum { TAP_MOST_CHILDREN = 256 };
 bool tap_processes_share(void);        /* before the first fork; false if there is no memory */
@@ -86,6 +106,7 @@ int *tap_child_reserve(void);          /* a place for one more child, or NULL an
 void tap_child_started(int *place, int process); /* -1: it was not started after all */
 int tap_child(int index);              /* a running child's number, or 0 */
 void tap_protect(int process);         /* it may not be sent signals */
+bool tap_is_protected(int process);
 bool tap_may_signal(int process);      /* as the first argument of kill(2) */
 void tap_count_dropped(void);
 uint32_t tap_dropped(void);

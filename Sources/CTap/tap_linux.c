@@ -15,6 +15,22 @@ bool tap_in_program(const void *code) {
 
 int tap_thread_id(void) { return (int)syscall(SYS_gettid); }
 
+/* unix(7): neither end of a pair has a name, and its SO_PEERCRED is who made it. */
+bool tap_is_own_pair(int descriptor) {
+    struct sockaddr_storage name;
+    socklen_t length = sizeof name;
+    if (REAL(getsockname)(descriptor, (struct sockaddr *)&name, &length) == -1 || name.ss_family != AF_UNIX ||
+        length > sizeof name.ss_family)
+        return false;
+    length = sizeof name;
+    if (REAL(getpeername)(descriptor, (struct sockaddr *)&name, &length) == -1 || length > sizeof name.ss_family)
+        return false;
+    struct { pid_t process; uid_t user; gid_t group; } maker; /* struct ucred, which only _GNU_SOURCE declares */
+    length = sizeof maker;
+    if (REAL(getsockopt)(descriptor, SOL_SOCKET, SO_PEERCRED, &maker, &length) == -1) return false;
+    return maker.process > 0 && !tap_is_protected(maker.process);
+}
+
 /* select(2) leaves in `timeout` what is left of it, also when it is interrupted. Who gives it that again does not wait
    too long, and must not with interruptions of ours. */
 void tap_shorten_select(struct timeval *timeout) {

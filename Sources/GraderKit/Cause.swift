@@ -345,8 +345,7 @@ extension Cause {
     static let general: [Cause] = [
         ownErrorType, peekedOnly, startRetried, connectIgnored, interruptedCall, portInHostOrder, ignoredPort,
         portTaken, usedAfterClose, threw, returnedEarly, exited, killed, ignoredHost, couldNotStart, neverBound,
-        neverListened,
-        shortSend, spinning, busy, blockedInReceive,
+        neverListened, shortSend, spinning, busy, blockedInReceive,
     ]
 }
 
@@ -379,11 +378,7 @@ extension Timeline {
         if call.name == "shutdown" { return true }
         guard call.name == "close" else { return false }
         return !calls.contains {
-            ["dup", "dup2", "dup3", "fcntl"].contains($0.name) && $0.result == Int64(call.descriptor)
-                && $0.entered < call.entered
-                // fcntl returns flags, too.
-                && ($0.name != "fcntl"
-                    || [F_DUPFD, F_DUPFD_CLOEXEC].contains(Int32(truncatingIfNeeded: $0.arguments.0)))
+            $0.copiesDescriptor && $0.result == Int64(call.descriptor) && $0.entered < call.entered
         }
     }
 
@@ -403,6 +398,18 @@ extension Timeline {
         // A wait for nothing is a pause, before it tries again or gives up.
         return calls[last...].contains {
             $0.thread == calls[last].thread && ($0.isReceive || $0.isWait && $0.arguments.0 > 0)
+        }
+    }
+}
+
+extension Call {
+    /// Its result is another descriptor of the same socket (dup(2), F_DUPFD of fcntl(2)).
+    public var copiesDescriptor: Bool {
+        switch name {
+        case "dup", "dup2", "dup3": return true
+        // It returns flags, too.
+        case "fcntl": return [F_DUPFD, F_DUPFD_CLOEXEC].contains(Int32(truncatingIfNeeded: arguments.0))
+        default: return false
         }
     }
 }

@@ -99,21 +99,23 @@ func checksumMistake(_ bytes: [UInt8], expected: UInt16, got: UInt16) -> String?
         return ~UInt16(sum)
     }
     let last = UInt64(bytes.last ?? 0)
-    let mistakes: [(id: String, answer: UInt16)] = [
+    var mistakes: [(id: String, answer: UInt16)] = [
         // FFFF in place of 0 has another reason too: both are zero in this arithmetic, and UDP sends FFFF.
         ("not-complemented", expected == 0 ? 0 : ~expected),
         ("carry-dropped", ~UInt16(truncatingIfNeeded: sum)),
         ("carry-dropped", complete(UInt64(UInt32(truncatingIfNeeded: sum)))),
         ("folded-once", ~UInt16(truncatingIfNeeded: folded(sum))),
-        // Of the last byte alone, which was added behind the fold.
-        (
-            "carry-dropped",
-            even == bytes.count
-                ? expected : ~UInt16(truncatingIfNeeded: UInt64(~complete(sum - (last << 8))) + (last << 8))
-        ),
-        ("odd-byte-low", complete(sum - (last << 8) + last)),
-        ("odd-byte-first", complete(words([0] + bytes).reduce(0) { $0 + UInt64($1) })),
-        ("odd-byte-dropped", complete(words(Array(bytes[..<even])).reduce(0) { $0 + UInt64($1) })),
+    ]
+    if even != bytes.count {
+        mistakes += [
+            // Of the last byte alone, which was added behind the fold.
+            ("carry-dropped", ~UInt16(truncatingIfNeeded: UInt64(~complete(sum - (last << 8))) + (last << 8))),
+            ("odd-byte-low", complete(sum - (last << 8) + last)),
+            ("odd-byte-first", complete(words([0] + bytes).reduce(0) { $0 + UInt64($1) })),
+            ("odd-byte-dropped", complete(words(Array(bytes[..<even])).reduce(0) { $0 + UInt64($1) })),
+        ]
+    }
+    mistakes += [
         (
             "length-in-16-bits",
             complete(words(Array(bytes.prefix(bytes.count & 0xFFFF))).reduce(0) { $0 + UInt64($1) })
@@ -121,8 +123,7 @@ func checksumMistake(_ bytes: [UInt8], expected: UInt16, got: UInt16) -> String?
         // Behind the others: of one or three bytes, the zero in the wrong place looks the same.
         ("native-words", expected.byteSwapped),
     ]
-    let possible = mistakes.filter { !$0.id.hasPrefix("odd-byte") || even != bytes.count }
-    return possible.first { $0.answer == got && got != expected }?.id
+    return mistakes.first { $0.answer == got && got != expected }?.id
 }
 
 // MARK: Numbers as text

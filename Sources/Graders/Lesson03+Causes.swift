@@ -207,8 +207,7 @@ extension Timeline {
 
     /// What was sent without an error, in order. A byte in a pipe of its own is no datagram.
     var sends: [Call] {
-        let givers: Set = ["socket", "dup", "dup2", "dup3", "fcntl"]
-        let given = Set(calls.filter { givers.contains($0.name) }.map(\.result))
+        let given = Set(calls.filter { $0.name == "socket" || $0.copiesDescriptor }.map(\.result))
         return calls.filter {
             $0.isSend && $0.result >= 0 && $0.returned != nil
                 && (!["write", "writev"].contains($0.name) || given.contains(Int64($0.descriptor)))

@@ -189,17 +189,15 @@ private func repaired(_ bytes: [UInt8]) -> [UInt8] { Array(String(decoding: byte
 private let lineProbes: [(limit: Int, chunks: [[UInt8]])] =
     [
         ["ab\ncd\n"], ["a", "b\n"], ["a", "", "b\n"], ["ab\nc", "d\n"], ["\n", "\n\n"], ["a\r\n", "b\n"],
-        ["a\r\nb\r\n"],
-        ["1234567890\n"],
-        ["12345678901\n"], ["12345678901"], ["ab\n12345678901\n"], ["abcdef\nghijkl\n"],
+        ["a\r\nb\r\n"], ["1234567890\n"], ["12345678901\n"], ["12345678901"], ["ab\n12345678901\n"],
+        ["abcdef\nghijkl\n"],
         ["ab\nc", "d\nef\ngh\n", "ij\n"], ["ab\ncdefgh\nij", "k\n"], ["abc", "d\ne\nfg", "h\ni\n"],
     ].map { (10, $0.map { Array($0.utf8) }) } + [(10, [[0xe7, 0xb2], [0x98, newline]]), (10, [[0xff, newline]])]
 
 private let frameProbes: [(limit: Int, chunks: [[UInt8]])] =
     [
         ["\0\0\0\u{2}ab\0\0\0\u{2}cd"], ["\0\0", "\0\u{2}a", "b"], ["\0\0", "", "\0\u{1}a"],
-        ["\0\0\0\u{1}a\0\0", "\0\u{1}b"],
-        ["\0\0\0\0", "\0\0\0\u{1}a"],
+        ["\0\0\0\u{1}a\0\0", "\0\u{1}b"], ["\0\0\0\0", "\0\0\0\u{1}a"],
         ["\0\0\0\u{a}1234567890"], ["\0\0\0\u{b}12345678901"], ["\0\0\0\u{b}"], ["\0\0\0\u{1}a\0\0\0\u{b}12345678901"],
         ["\0\0\0\u{7}1234567"], ["\0\0\0\u{6}abcdef\0\0\0\u{6}ghijkl"], ["\0\0\u{1}\0"], ["\0\u{1}\0\0"],
     ].map { (10, $0.map { Array($0.utf8) }) } + [(300, [[0, 0, 1, 2] + [UInt8](repeating: 1, count: 258)])]

@@ -188,14 +188,20 @@ let receiveFileChecks: [Check] = [
             let header = bigEndianBytes(8 as UInt16) + Array("data.bin".utf8) + bigEndianBytes(size)
             let (outcome, _) = try inbox.receive([header + Array("ten bytes!".utf8)], thenEnd: true)
             guard case .threw("TransferError", _, _, "cutShort(after: 10)") = outcome else {
+                var cause: String?
+                if outcome.text.contains("cutShort(after: \(header.count + 10))") {
+                    cause = "header-counted"
+                } else if outcome.text.contains("cutShort(after: ") {
+                    cause = "cut-count-wrong"
+                } else if case .threw = outcome {
+                    // It does not wait for the end, but says that so much cannot be.
+                    cause = "size-trusted"
+                }
                 throw Failure(
                     expected: say(
                         "the size \(size), 10 bytes, the end: TransferError.cutShort(after: 10)",
                         "大小 \(size)，10 个字节，然后结束：TransferError.cutShort(after: 10)"),
-                    got: outcome.text,
-                    cause: outcome.text.contains("cutShort(after: \(header.count + 10))")
-                        ? "header-counted"
-                        : outcome.text.contains("cutShort(after: ") ? "cut-count-wrong" : outcome.refusal)
+                    got: outcome.text, cause: cause)
             }
             try inbox.expectNames([])
         }
@@ -390,13 +396,5 @@ extension Cause {
             calls.contains(where: { $0.isReceive && $0.result > 0 && $0.descriptor == waiting.descriptor })
         else { return nil }
         return waiting.callText
-    }
-}
-
-extension PendingCall.Outcome {
-    /// It does not wait for the end, but says that so much cannot be.
-    fileprivate var refusal: String? {
-        if case .threw = self { return "size-trusted" }
-        return nil
     }
 }

@@ -28,7 +28,6 @@ extension Cause {
         return accept.callText
     }
 
-    /// A client had ended its side and was still reading, and it closed with answers pending.
     /// What waits for a client is kept by descriptor: the next one with this number is sent more than it has asked for.
     static let stateOfTheOneBefore = Cause("state-of-the-one-before") { evidence in
         var balance: [Int32: Int64] = [:]
@@ -49,6 +48,7 @@ extension Cause {
         return nil
     }
 
+    /// A client had ended its side and was still reading, and it closed with answers pending.
     static let pendingDroppedAtEnd = Cause("pending-dropped-at-end") { evidence in
         for (close, transfers) in evidence.timeline.closedConnections {
             let (received, sent) = (transfers.receivedBytes, transfers.sentBytes)

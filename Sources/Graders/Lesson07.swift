@@ -11,13 +11,11 @@ let lesson07 = LessonGrader(
 /// Mistakes that any check of a server over epoll may run into.
 private let levelSuspects: [Cause] = [
     .stateOfTheOneBefore, .restForgotten, .goodbyeNotReadOut, .numbersOfSelect, .alwaysAsksToWrite, .hangUpIgnored,
-    .acceptBlocks,
-    .oneshotNotRenewed, .takenOffNotClosed,
+    .acceptBlocks, .oneshotNotRenewed, .takenOffNotClosed,
 ]
 private let edgeSuspects: [Cause] = [
     .stateOfTheOneBefore, .restForgotten, .goodbyeNotReadOut, .numbersOfSelect, .readOnce, .acceptedOnce,
-    .listenerForgotten, .acceptBlocks,
-    .oneshotNotRenewed, .takenOffNotClosed,
+    .listenerForgotten, .acceptBlocks, .oneshotNotRenewed, .takenOffNotClosed,
 ]
 
 private let levelTriggeredChecks: [Check] =

@@ -133,7 +133,7 @@ private let chatChecks: [Check] = [
         for member in senders + listeners { try member.expectNothingBefore(cause: "message-doubled") }
     },
     Check("chat-crowd", suspects: [.smallBacklog] + Cause.chat) { trial in
-        // Three a member: some servers have a way to wake each one's thread.
+        // Six a member: its connection, a copy of it, a pair to wake its thread, and some room.
         let server = try trial.serve("chat-server", descriptorLimit: trial.descriptors(for: 300, each: 6))
         let members = try trial.room(server, 300)
         for sender in [0, 150, 299] {

@@ -55,9 +55,7 @@ struct ClientPlay {
             _ = try call.subject.waitForTimeline(until: Deadline(in: 2)) { timeline -> Bool? in
                 let calls = timeline.calls
                 guard let mine = calls.lastIndex(where: { $0.name == "connect" && $0.given?.port == address.port })
-                else {
-                    return nil
-                }
+                else { return nil }
                 let count = calls[mine...].reduce(0) { $0 + ($1.isReceive ? max(0, Int($1.result)) : 0) }
                 return count >= answer.count ? true : nil
             }

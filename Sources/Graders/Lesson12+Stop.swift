@@ -89,19 +89,18 @@ func gracefulStopChecks(
                 throw Unavailable(
                     say("there is no record of which was closed first", "没有记录说明先关闭的是哪一个"))
             }
+            guard refused.entered > gone.entered else { return }
             // A lost record can make it look as if an answer were pending: then nobody is waited for, and either may be first.
             let sends = timeline.calls.filter { $0.isSend && Int64($0.descriptor) == accepted.result }
             let isHeld = sends.contains {
                 $0.entered < gone.entered && ($0.isBlocked || $0.failed || $0.result < $0.length)
             }
-            guard isHeld || refused.entered < gone.entered else { throw Unavailable(busyMachine) }
-            guard refused.entered < gone.entered else {
-                throw Failure(
-                    expected: say(
-                        "the listener is closed first, and then a client that does not take its answer",
-                        "先关闭监听套接字，再断开不取回答的客户端"),
-                    got: say("the listener was closed last", "监听套接字最后才关闭"), cause: "listens-while-stopping")
-            }
+            guard isHeld else { throw Unavailable(busyMachine) }
+            throw Failure(
+                expected: say(
+                    "the listener is closed first, and then a client that does not take its answer",
+                    "先关闭监听套接字，再断开不取回答的客户端"),
+                got: say("the listener was closed last", "监听套接字最后才关闭"), cause: "listens-while-stopping")
         },
         Check("\(prefix)-stop-deadline", suspects: suspects) { trial in
             let server = try trial.serve(entry)

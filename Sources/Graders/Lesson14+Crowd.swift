@@ -70,7 +70,7 @@ let crowdChatChecks: [Check] = [
     },
     Check("server-thousand", suspects: [.smallBacklog] + Cause.chatRoom) { trial in
         let count = 1000
-        // Three a member: some servers have a way to wake each one's thread.
+        // Six a member: its connection, a copy of it, a pair to wake its thread, and some room.
         let server = try trial.serve(chatServer14, descriptorLimit: trial.descriptors(for: count, each: 6))
         let slow = try trial.member("slow", server, smallBuffers: true)
         let crowd = ChatCrowd(server, trial)

@@ -148,7 +148,7 @@ private let backEndStopChecks: [Check] = [
         let server = try trial.serve(entry)
         let waiting = try server.connect()
         try healthExchange.run(waiting)
-        let begun = try server.begin("POST /upper", post(6) + Array("abc".utf8))
+        let begun = try server.begin(post(6) + Array("abc".utf8))
         let began = now()
         stop(server)
         do { try waiting.expectEnd() } catch var failure as Failure {
@@ -168,7 +168,7 @@ private let backEndStopChecks: [Check] = [
     },
     stopCheck("back-end-stop-refuses") { trial, stop in
         let server = try trial.serve(entry)
-        let begun = try server.begin("POST /upper", post(6) + Array("abc".utf8))
+        let begun = try server.begin(post(6) + Array("abc".utf8))
         stop(server)
         try trial.expectListenerClosed(server)
         try trial.expectRefused(server)
@@ -194,8 +194,8 @@ private let backEndStopChecks: [Check] = [
     },
     stopCheck("back-end-stop-finishes") { trial, stop in
         let server = try trial.serve(entry)
-        let head = try server.begin("POST /upper", Array(post(6).prefix(30)))
-        let body = try server.begin("POST /upper", post(6) + Array("abc".utf8))
+        let head = try server.begin(Array(post(6).prefix(30)))
+        let body = try server.begin(post(6) + Array("abc".utf8))
         stop(server)
         try trial.expectListenerClosed(server)
         for (client, rest) in [
@@ -242,7 +242,7 @@ private let backEndStopChecks: [Check] = [
     },
     stopCheck("back-end-stop-health") { trial, stop in
         let server = try trial.serve(entry)
-        let client = try server.begin("GET /health", Array(health.utf8.dropLast(2)))
+        let client = try server.begin(Array(health.utf8.dropLast(2)))
         stop(server)
         try trial.expectListenerClosed(server)
         let answer = try client.answer(to: "GET /health", behind: "\r\n")
@@ -256,8 +256,8 @@ private let backEndStopChecks: [Check] = [
         // Clients that never come to an end: half a head, half a body, an answer that is never read.
         let server = try trial.serve(entry)
         let clients = [
-            try server.begin("GET /health", Array(health.utf8.prefix(20))),
-            try server.begin("POST /upper", post(6) + Array("abc".utf8)),
+            try server.begin(Array(health.utf8.prefix(20))),
+            try server.begin(post(6) + Array("abc".utf8)),
         ]
         let deaf = try server.connect(smallBuffers: true)
         let body = trial.random.letters(1 << 20)
@@ -276,7 +276,7 @@ private let backEndStopChecks: [Check] = [
     stopCheck("back-end-stop-twice", suspects: backEndSuspects + [.interruptedCall]) { trial, stop in
         // The system gives a signal to any thread, also to one that waits for a client.
         let server = try trial.serve(entry, plan: .fail(.waitReady, every: 2, with: EINTR))
-        let client = try server.begin("POST /upper", post(6) + Array("abc".utf8))
+        let client = try server.begin(post(6) + Array("abc".utf8))
         stop(server)
         try trial.expectListenerClosed(server)
         // Whoever stops services is impatient.

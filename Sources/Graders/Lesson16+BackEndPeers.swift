@@ -6,7 +6,7 @@ import Wire
 
 extension Server {
     /// A client that has sent a part of a request, and the program has received it.
-    func begin(_ request: String, _ part: [UInt8]) throws -> StreamPeer {
+    func begin(_ part: [UInt8]) throws -> StreamPeer {
         let client = try connect()
         let before = subject.timeline.receivedSoFar
         try client.send(part)

@@ -19,8 +19,7 @@ extension Cause {
     /// Mistakes that any check of a TCP server may run into; a check's own suspects come before them.
     static let streamServer: [Cause] = [
         .serverServedOnce, .clientReset, .sentAgainFromTheStart, .closedTwice, .readsPastTheEnd, .goodbyeNotReadOut,
-        .closedUnread, .closedTooEarly,
-        .sentStaleBytes, .waitsForMore, .neverClosesIt,
+        .closedUnread, .closedTooEarly, .sentStaleBytes, .waitsForMore, .neverClosesIt,
     ]
 
     // MARK: Listening

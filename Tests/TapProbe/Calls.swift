@@ -209,7 +209,7 @@ private func otherCalls() -> Value {
 /// Makes one call so many times, between a socket and its peer, and says what each returned: a count, or the negative
 /// of errno. For fault plans.
 private func repeated(_ arguments: [Value]) throws -> Value {
-    let (client, server) = try arguments.string(2) == "datagram" ? datagramPair() : connectedPair()
+    let (client, server) = try pair(arguments.string(2))
     if try arguments.string(2) == "nonblocking" {
         for descriptor in [client, server] { _ = fcntl(descriptor, F_SETFL, O_NONBLOCK) }
     }
@@ -252,6 +252,9 @@ private func repeated(_ arguments: [Value]) throws -> Value {
                     let connected = ready == 1 && code == 0 && send(other, "x", 1, MSG_NOSIGNAL) == 1
                     return .string(connected ? "interrupted, then connected" : "interrupted, then lost")
                 }
+            case "writable", "silent":
+                let (call, event) = (try arguments.string(2), Int32(call == "writable" ? POLLOUT : POLLIN))
+                result = Int(waitReady(call, client, event))
             case "poll": result = Int(poll(nil, 0, 1))
             case "poll-now": result = Int(poll(nil, 0, 0))
             case "select": result = Int(select(0, nil, nil, nil, nil))
@@ -292,6 +295,40 @@ private func repeated(_ arguments: [Value]) throws -> Value {
             }
             return .int(result == -1 ? -Int(errno) : result)
         })
+}
+
+private func pair(_ kind: String) throws -> (client: Int32, server: Int32) {
+    switch kind {
+    case "datagram": return try datagramPair()
+    case "own":
+        var pair: [Int32] = [0, 0]
+        try check("socketpair", socketpair(AF_UNIX, SOCK_STREAM, 0, &pair))
+        return (pair[0], pair[1])
+    default: return try connectedPair()
+    }
+}
+
+/// Waits for a socket that can be written, or for one on which nothing comes, by any of the calls.
+private func waitReady(_ call: String, _ descriptor: Int32, _ event: Int32) -> Int32 {
+    var time = timespec(tv_sec: 0, tv_nsec: 1_000_000)
+    var entry = pollfd(fd: descriptor, events: Int16(event), revents: 0)
+    var readable = fd_set()
+    var writable = fd_set()
+    if event == POLLOUT { fdSet(descriptor, &writable) } else { fdSet(descriptor, &readable) }
+    let epoll = epoll_create1(0)
+    defer { close(epoll) }
+    var watched = epoll_event(events: UInt32(event), data: epoll_data_t(fd: descriptor))
+    epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &watched)
+    switch call {
+    case "poll": return poll(&entry, 1, 1)
+    case "ppoll": return pollWithMask(&entry, 1, &time, nil)
+    case "select":
+        var time = timeval(tv_sec: 0, tv_usec: 1000)
+        return select(descriptor + 1, &readable, &writable, nil, &time)
+    case "pselect": return pselect(descriptor + 1, &readable, &writable, nil, &time, nil)
+    case "epoll_wait": return epoll_wait(epoll, &watched, 1, 1)
+    default: return epoll_pwait(epoll, &watched, 1, 1, nil)
+    }
 }
 
 private func datagramPair() throws -> (client: Int32, server: Int32) {

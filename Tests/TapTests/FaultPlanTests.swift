@@ -101,6 +101,33 @@ final class FaultPlanTests: ProbeTestCase {
     }
 
     #if os(Linux)
+    /// Where a descriptor is ready, a signal ends no wait; three are ended all the same, since the next one finds it.
+    func testWhereEveryWaitIsInterrupted() throws {
+        let interrupted = -Int(EINTR)
+        for call in ["poll", "ppoll", "select", "pselect", "epoll_wait", "epoll_pwait"] {
+            for (wait, found) in [("writable", 1), ("silent", interrupted)] {
+                XCTAssertEqual(
+                    try results(wait, on: call, plan: .fail(.waitReady, every: 1, with: EINTR)),
+                    [found, found, found, found], "\(call), \(wait)")
+            }
+            XCTAssertEqual(
+                try results("writable", on: call, plan: .fail(.waitReady, 1, through: 3, with: EINTR)),
+                [interrupted, interrupted, interrupted, 1], call)
+        }
+    }
+
+    /// A socketpair that the program made itself is no network.
+    func testTheProgramsOwnPairIsLeftAlone() throws {
+        for call in ["send", "sendmsg", "write"] {
+            let plan = FaultPlan.most(1, each: .send) + .fail(.send, every: 2, with: EINTR)
+            XCTAssertEqual(try results(call, on: "own", plan: plan), [10, 10, 10, 10], call)
+        }
+        for call in ["recv", "recvmsg", "read"] {
+            let plan = FaultPlan.most(1, each: .receive) + .fail(.receive, every: 2, with: EINTR)
+            XCTAssertEqual(try results(call, on: "own", plan: plan), [10, 10, 10, 10], call)
+        }
+    }
+
     /// select(2) writes what is left of its time, also when a signal ends it: here a millisecond later.
     func testAnInterruptedSelectShortensItsTime() throws {
         XCTAssertEqual(
