@@ -403,6 +403,15 @@ extension Timeline {
 }
 
 extension Call {
+    /// This number is closed by it, or stands for another socket from now on (dup2(2)).
+    public func closes(_ number: Int32) -> Bool {
+        switch name {
+        case "close": return descriptor == number
+        case "dup2", "dup3": return arguments.0 == Int64(number) && result >= 0
+        default: return false
+        }
+    }
+
     /// Its result is another descriptor of the same socket (dup(2), F_DUPFD of fcntl(2)).
     public var copiesDescriptor: Bool {
         switch name {

@@ -98,7 +98,7 @@ private let idleTimeoutChecks: [Check] = [
         let other = try server.connect()
         try uppercaseExchange.run(other)
         guest.close()
-        _ = try server.subject.waitForTimeline { $0.openConnections.count == 1 ? true : nil }
+        _ = server.wait { server.openSockets.count == 1 }
         try other.expectNotClosedForHalfTheTime()
         try server.expectClosesSilent()
         try uppercaseExchange.runOnce(server)

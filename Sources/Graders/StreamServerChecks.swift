@@ -279,10 +279,21 @@ extension Server {
     ///
     /// - Returns: false if that did not come in time.
     func waitForDescriptors(_ most: Int) -> Bool {
+        wait { subject.descriptorCount <= most }
+    }
+
+    /// The connections that it has accepted and not closed, by whatever means: a library's close leaves no record.
+    var openSockets: Set<Int32> {
+        subject.catchUp()
+        return subject.sockets(among: Set(subject.timeline.openConnections))
+    }
+
+    /// Waits until it is so; false if it is not in time. Nobody tells when a descriptor is closed, or, but to its parent,
+    /// when a process ends: this has to ask again and again.
+    func wait(_ condition: () -> Bool) -> Bool {
         let deadline = Deadline()
-        while subject.descriptorCount > most {
+        while !condition() {
             if deadline.hasPassed { return false }
-            // Nobody tells when a descriptor is closed: the kernel's list is looked at again.
             poll(nil, 0, 5)
         }
         return true
