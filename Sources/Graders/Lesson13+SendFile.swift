@@ -53,8 +53,8 @@ let lesson13SendFileChecks: [Check] = [
             }
         }
         let alone = try trial.expectSent(header, file, content, 0..<0)
-        if let held = alone.last(where: \.isSend), alone.heldBack(held) && alone.last(where: { $0.isSend || $0.corks })?.uncorks != true
-        {
+        let last = alone.last { $0.isSend || $0.corks }
+        if let held = alone.last(where: \.isSend), alone.heldBack(held) && last?.uncorks != true {
             throw Failure(
                 expected: say("a header that nothing follows is not held back", "后面没有内容时，头部不等待"),
                 got: held.callText, cause: "more-never-came")

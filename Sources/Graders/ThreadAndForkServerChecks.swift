@@ -78,7 +78,8 @@ func forkServerChecks(_ entry: String, prefix: String, exchange: Exchange) -> [C
             try exchange.run(client)
             server.subject.catchUp()
             let timeline = server.subject.timeline
-            guard let listener = timeline.calls("listen").last?.descriptor, let child = timeline.child(of: server.process)
+            guard let listener = timeline.calls("listen").last?.descriptor,
+                let child = timeline.child(of: server.process)
             else { throw Failure.noChild }
             // A library's receive is not recorded: then it is before it sends, or before it waits for more.
             let served = timeline.calls.first { $0.process == child && ($0.isReceive || $0.isSend) }?.entered ?? .max
