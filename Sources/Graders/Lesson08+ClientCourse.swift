@@ -68,6 +68,7 @@ let lesson08ClientRedirects: [Check] = [
             ("/d/e/f?q=1", "?r=2", "/d/e/f?r=2"), ("/d/e/f", "./g/", "/d/e/g/"), ("/d/e/", "..", "/d/"),
             ("/d", "../../up", "/up"), ("/d/e/f", "g#part", "/d/e/g"), ("/d", "/x?u=http://h/", "/x?u=http://h/"),
             ("/d", "//AUTHORITY/z", "/z"), ("/d", "HTTP://AUTHORITY/Z", "/Z"), ("/d", "http://AUTHORITY", "/"),
+            ("/d/e/f?q=1", "#part", "/d/e/f?q=1"), ("/d", "/wow!~?!", "/wow!~?!"),
         ]
         for (from, location, to) in cases {
             let listener = try trial.listen()

@@ -10,11 +10,11 @@ let lesson08ClientRequests: [Check] = [
     Check("client-get", suspects: [.awaitsTheEnd]) { trial in
         let listener = try trial.listen()
         let fetching = try trial.fetch(
-            [Asked(url: listener.url("/a/b%20c?x=1&y=%26#part"), fields: [("X-Course", "sockets")])], at: listener)
+            [Asked(url: listener.url("/a!/b%20c?x=1&y=%26~#part"), fields: [("X-Course", "sockets")])], at: listener)
         let (connection, request) = try fetching.acceptRequest()
         try trial.expect(request.method, equals: "GET", say("the method", "方法"))
         try trial.expect(
-            request.target, equals: "/a/b%20c?x=1&y=%26", say("the path and query that go out", "发出的路径和查询"),
+            request.target, equals: "/a!/b%20c?x=1&y=%26~", say("the path and query that go out", "发出的路径和查询"),
             cause: request.target.contains("#") ? "fragment-sent" : nil)
         try trial.expect(request.values("x-course"), equals: ["sockets"], say("the field X-Course", "字段 X-Course"))
         guard !request.has("content-length"), !request.has("transfer-encoding") else {
@@ -32,7 +32,7 @@ let lesson08ClientRequests: [Check] = [
         try trial.expect(
             fields.filter { $0[0].lowercased() == "x-two" }.map { $0[1] }, equals: ["a", "b"],
             say("the values of X-Two, in their order", "X-Two 的各个值，按顺序"))
-        guard url.hasPrefix(listener.url("/a/b%20c")) else {
+        guard url.hasPrefix(listener.url("/a!/b%20c")) else {
             throw Failure(expected: say("the URL of the answer", "回答的 URL"), got: url)
         }
     },
@@ -184,7 +184,10 @@ let lesson08ClientRequests: [Check] = [
             let fetching = try trial.fetch([Asked(url: url)], at: listener)
             try fetching.expect(error: "badURL", say("the URL \"\(url)\"", "URL 为“\(url)”"))
         }
-        for url in ["https://\(listener.authority)/", "ftp://\(listener.authority)/", "HTTPS://127.0.0.1/"] {
+        for url in [
+            "https://\(listener.authority)/", "ftp://\(listener.authority)/", "HTTPS://127.0.0.1/",
+            "git+ssh://127.0.0.1/", "h2://127.0.0.1/",
+        ] {
             let fetching = try trial.fetch([Asked(url: url)], at: listener)
             try fetching.expect(
                 error: "unsupportedScheme", say("the URL \(url)", "URL 为 \(url)"), cause: "scheme-ignored")

@@ -62,6 +62,7 @@ let fileAnswerChecks: [Check] =
             let client = try server.connect()
             for target in [
                 "/missing", "/docs/missing.html", "/no/such/folder/", "/hello.txt/more", "/bare/", "/hello.tx",
+                "/docs/none/plain.txt",
             ] {
                 try client.send("GET \(target) HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 let answer = try client.answer(to: "GET \(target)")
@@ -76,7 +77,7 @@ let fileAnswerChecks: [Check] =
                 "/%e7%b2%98%e5%8c%85.txt?version=2", "/a+b.txt",
                 "/100%25.txt", "//docs/.//../docs/plain.txt".replacing("/../docs", with: ""),
                 "http://localhost/docs/plain.txt",
-                "/docs/plain.txt", "/docs/plain.txt?/../../hello.txt",
+                "/docs/plain.txt", "/docs/more/deep.txt", "/docs/plain.txt?/../../hello.txt",
             ] {
                 let answer = try server.get(target)
                 do { try answer.expect(200, "GET \(target)") } catch var failure as Failure {

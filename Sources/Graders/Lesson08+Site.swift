@@ -97,7 +97,10 @@ extension Trial {
         guard isOwn else { return }
         try write("index.html", Array("<h1>Home</h1>\n".utf8))
         try write("docs/index.html", Array("<h1>Docs</h1>\n".utf8))
-        for name in ["docs/plain.txt", "a b.txt", "粘包.txt", "a+b.txt", "100%.txt"] { try write(name, plain) }
+        try write("one.txt", [0x31])
+        for name in ["docs/plain.txt", "docs/more/deep.txt", "a b.txt", "粘包.txt", "a+b.txt", "100%.txt"] {
+            try write(name, plain)
+        }
         try write("empty.txt", [])
         try write("bytes.bin", try siteBytes())
         for type in siteTypes { try write("types/" + type.name, plain) }

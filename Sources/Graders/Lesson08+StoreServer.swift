@@ -201,6 +201,13 @@ private let ownStoreChecks: [Check] =
                 try answer.expect(status == 204 ? [200, 204] : [201], "PUT /a")
                 try client.expectStored("/a", hello)
             }
+            // An older client does not know of it (RFC 9110, 10.1.1).
+            let old = try server.connect()
+            let length = "Content-Length: \(hello.count)"
+            try old.send(
+                Array("PUT /old HTTP/1.0\r\nHost: a\r\n\(length)\r\nExpect: 100-continue\r\n\r\n".utf8) + hello)
+            try old.answer(to: "PUT /old HTTP/1.0, Expect: 100-continue").expect(
+                [200, 201, 204], "PUT /old HTTP/1.0, Expect: 100-continue")
             // Too much is refused before it is sent.
             try client.send("PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\nExpect: 100-continue\r\n\r\n")
             let answer = try client.answer(to: "PUT /a, 99,999,999 bytes")
@@ -232,9 +239,16 @@ private let ownStoreChecks: [Check] =
             for number in 0..<room - 1 {
                 try client.put("/\(number)", most).expect(201, "PUT /\(number)")
             }
-            try client.put("/last", most).expect([201, 507], "PUT /last")
+            let last = try client.put("/last", most)
+            try last.expect([201, 507], "PUT /last")
+            if last.status == 201 {
+                try client.put("/byte", [0x61]).expect(
+                    507, say("PUT /byte, one byte, when \(room) MiB are kept", "已存 \(room) MiB 时再 PUT 1 个字节到 /byte"))
+            }
             try client.put("/more", most).expect(
                 507, say("PUT /more, 1 MiB, when \(room) are kept", "已存 \(room) MiB 时再 PUT 1 MiB 到 /more"))
+            try client.ask("POST", "/list", most).expect(
+                507, say("POST /list, 1 MiB, when \(room) are kept", "已存 \(room) MiB 时再 POST 1 MiB 到 /list"))
             // To replace is not to add; what is deleted makes room.
             let again = try client.put("/0", most)
             do { try again.expect([200, 204], "PUT /0") } catch var failure as Failure {
