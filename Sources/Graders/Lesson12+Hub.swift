@@ -172,10 +172,8 @@ private final class Room {
         try speaker.peer.send(line + "\n")
         for member in members {
             do { try member.expectLine(line) } catch var failure as Failure {
-                let calls = server.subject.timeline.calls
                 // Everybody in the room reads, and still the program has ended a connection of its own accord.
-                if failure.got == Course.say("the connection was closed", "连接被关闭"),
-                    calls.contains(where: { $0.name == "shutdown" || $0.name == "close" })
+                if failure.got == Course.say("the connection was closed", "连接被关闭"), server.subject.timeline.endsWhoReads
                 {
                     failure.cause = "reader-thrown-out"
                 }
@@ -280,6 +278,18 @@ extension Trial {
                     "leave returns for each of those who have left, so that it can be closed",
                     "对每个离开的人，leave 都返回，连接才能关闭"),
                 got: say("\(more) are still open", "还有 \(more) 个开着"), cause: "leave-never-returns")
+        }
+    }
+}
+
+extension Timeline {
+    /// A connection was ended, and not because a send to it had failed, or because its only one was a short one.
+    fileprivate var endsWhoReads: Bool {
+        calls.contains { end in
+            guard end.name == "shutdown" || end.name == "close" else { return false }
+            let sends = calls.filter { $0.isSend && $0.descriptor == end.descriptor && $0.entered < end.entered }
+            guard let last = sends.last else { return true }
+            return !last.failed && (sends.count > 1 || last.result == last.length)
         }
     }
 }
