@@ -259,6 +259,23 @@ extension Cause {
         return nil
     }
 
+    /// Its last receive was given no room.
+    static let askedForNothing = Cause("asked-for-nothing") { evidence in
+        guard let last = evidence.timeline.calls.last(where: \.isReceive), last.length == 0, last.returned != nil,
+            last.result == 0
+        else { return nil }
+        return last.callText
+    }
+
+    /// Its last receive on that socket gave less than MSG_WAITALL was asked for.
+    static let waitAllTrusted = Cause("waitall-trusted") { evidence in
+        guard let last = evidence.timeline.calls.last(where: { $0.isReceive && $0.returned != nil }),
+            ["recv", "recvfrom", "recvmsg"].contains(last.name), last.arguments.0 & Int64(MSG_WAITALL) != 0,
+            last.result > 0, last.result < last.length
+        else { return nil }
+        return last.callText
+    }
+
     /// What failed with EBADF or ENOTSOCK had been a socket until the program closed it. `shutdown` in both directions is
     /// part of putting away, and who closes a listener may mean that accept comes back.
     static let usedAfterClose = Cause("used-after-close") { evidence in
@@ -343,7 +360,9 @@ extension Cause {
     /// What explains a failure of any check, the surest first. A server may have come back because of an `EINTR`, or of a
     /// port that nobody asked it for, so these are looked at before.
     static let general: [Cause] = [
-        ownErrorType, peekedOnly, startRetried, connectIgnored, interruptedCall, portInHostOrder, ignoredPort,
+        ownErrorType, peekedOnly, startRetried, connectIgnored, interruptedCall, askedForNothing, waitAllTrusted,
+        portInHostOrder,
+        ignoredPort,
         portTaken, usedAfterClose, threw, returnedEarly, exited, killed, ignoredHost, couldNotStart, neverBound,
         neverListened, shortSend, spinning, busy, blockedInReceive,
     ]

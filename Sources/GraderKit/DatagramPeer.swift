@@ -8,7 +8,7 @@ public final class DatagramPeer {
     public let address: SocketAddress
     public let descriptor: Int32
     private let trial: Trial
-    private let subject: Subject?
+    public let subject: Subject?
     /// Where it sends to, and expects answers from.
     public let server: SocketAddress?
 

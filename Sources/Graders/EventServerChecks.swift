@@ -35,6 +35,12 @@ func eventServerChecks(
             let server = try trial.serve(entry)
             let clients = try (0..<20).map { _ in try server.connect() }
             for client in clients.reversed() { try uppercaseExchange.run(client) }
+            // To close is to call, too.
+            for client in clients.prefix(5) {
+                client.halfClose()
+                try client.expectEnd()
+            }
+            _ = server.wait { server.openSockets.count <= 15 }
             try trial.expectOneThread(server)
         },
         Check("\(prefix)-crowd", suspects: [.smallBacklog, .mainThreadBlocked] + suspects + [.heldByOne]) {
@@ -242,7 +248,12 @@ extension Timeline {
     }
 
     /// Accepted, and not closed.
-    var openConnections: [Int32] {
+    var openConnections: [Int32] { connectionsOverTime.now }
+
+    /// How many were, when it was most.
+    var mostOpenConnections: Int { connectionsOverTime.most }
+
+    private var connectionsOverTime: (now: [Int32], most: Int) {
         // A number is free from when close was entered, and may be what an accept returns that was entered long before.
         var events: [(time: UInt64, descriptor: Int32, isOpen: Bool)] = []
         for call in calls {
@@ -251,11 +262,13 @@ extension Timeline {
             if call.name == "close" { events.append((call.entered, call.descriptor, false)) }
         }
         var open: [Int32] = []
+        var most = 0
         for event in events.sorted(by: { $0.time < $1.time }) {
             open.removeAll { $0 == event.descriptor }
             if event.isOpen { open.append(event.descriptor) }
+            most = max(most, open.count)
         }
-        return open
+        return (open, most)
     }
 
     /// Each close of a connection, and what was received and sent on it before, by the same process.

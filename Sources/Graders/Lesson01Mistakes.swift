@@ -72,6 +72,8 @@ func encodingMistake(_ header: Header, _ got: [UInt8]) -> String? {
     if got[0] == Header.currentVersion, got[0] != header.version, got[1...] == wireBytes(header)[1...] {
         return "own-version-written"
     }
+    let right = wireBytes(header)
+    if got != right, zip(got, right).allSatisfy({ $0 == $1 || $0 == 255 }) { return "clamped" }
     guard got[0] == header.version, got[1] == header.kind else { return nil }
     return decodingMistake(header, Header(wire: got))
 }

@@ -126,7 +126,7 @@ private let structureChecks = [
             "", ":", ":80", "127.0.0.1", "::1", "[::1]", "::1:80", "2001:db8::7:443", "127.0.0.1:", "[::1]:", "[::1]80",
             "[::1:80", "::1]:80", "[]:80", "[127.0.0.1]:80", "[[::1]]:80", "localhost:80", "example.org:443",
             "[localhost]:80", "127.1:80", "127.0.0.1:80:80", "127.0.0.1 :80", " 127.0.0.1:80", "[ ::1]:80",
-            "http://127.0.0.1:80", "127.0.0.1:80/", "127.0.0.1\0:80",
+            "http://127.0.0.1:80", "127.0.0.1:80/", "127.0.0.1\0:80", "[::1]:80:443", "[::1]x:80",
         ] { try trial.expectNoEndpoint(text) }
     },
 ]
@@ -213,6 +213,7 @@ extension Trial {
             got = try [begin("parse-address", [.string(text)]).value(expecting: expected)].bytes(0)
         } catch var failure as Failure {
             if text == "255.255.255.255" { failure.cause = "all-ones-refused" }
+            if text.contains(":") && text.contains(".") { failure.cause = "dot-means-ipv4" }
             throw failure
         }
         guard got != bytes else { return }
@@ -263,7 +264,8 @@ extension Trial {
         guard got != text else { return }
         throw Failure(
             expected: expected, got: got.debugDescription,
-            cause: formattingMistake(bytes, text, got) ?? (addressBytes(got) == bytes ? "another-spelling" : nil))
+            cause: formattingMistake(bytes, text, got)
+                ?? (addressBytes(got) == bytes ? "another-spelling" : bytes.count == 16 ? "digits-lost" : nil))
     }
 
     fileprivate func expectByHand(_ text: String) throws {
@@ -310,7 +312,13 @@ extension Trial {
         let expected = say(
             "unixSocketAddress(\(shortened(path))) is \(bytes.count) bytes: the family, the path, zeros",
             "unixSocketAddress(\(shortened(path))) 是 \(bytes.count) 个字节：地址族、路径、零")
-        let got = try [begin("unix-socket-address", [.string(path)]).value(expecting: expected)].bytes(0)
+        let got: [UInt8]
+        do { got = try [begin("unix-socket-address", [.string(path)]).value(expecting: expected)].bytes(0) } catch var
+            failure as Failure
+        {
+            if failure.got.contains("pathTooLong") { failure.cause = "room-too-small" }
+            throw failure
+        }
         guard got != bytes else { return }
         throw Failure(
             expected: expected, got: got.count == bytes.count ? otherBytes : byteCount(got),

@@ -281,10 +281,12 @@ extension DatagramPeer {
                 cause: cut ? "answer-cut" : nil)
         }
         // A millisecond more, for those who round.
+        // By the time of day: no clock was read before.
+        let started = subject.map { after - Int(now() - $0.timeline.start) / 1_000_000 }
         if !sent && !(before...after + 1).contains(time) || sent && !(after - 60_000...after + 1).contains(time) {
             throw Failure(
                 expected: say("a time from \(before) to \(after)", "从 \(before) 到 \(after) 之间的时间"),
-                got: "\(time)", cause: timeMistake(time, last: last, before: before, now: after))
+                got: "\(time)", cause: timeMistake(time, last: last, before: before, now: after, started: started))
         }
         if let server, sender != server {
             throw Failure(
@@ -294,7 +296,7 @@ extension DatagramPeer {
         return time
     }
 
-    private func timeMistake(_ time: Int, last: Int, before: Int, now: Int) -> String? {
+    private func timeMistake(_ time: Int, last: Int, before: Int, now: Int, started: Int?) -> String? {
         func isNear(_ number: Int) -> Bool { abs(time - number) < 60_000 }
         if last != 0 && time == last { return "clock-read-once" }
         if abs(time - now / 1000) < 60 || abs(time / 1000 - now) < 60_000 || abs(time / 1_000_000 - now) < 60_000 {
@@ -303,6 +305,7 @@ extension DatagramPeer {
         if isNear(milliseconds(CLOCK_MONOTONIC)) || isNear(milliseconds(CLOCK_BOOTTIME)) { return "wrong-clock" }
         // Whole seconds, as of one who forgot tv_nsec; else a moment before the datagram was sent.
         if time % 1000 == 0, (before - 1000..<before).contains(time) { return "wrong-unit" }
+        if let started, time < started { return "wrong-clock" }
         if (before - 60_000..<before).contains(time) { return "clock-read-once" }
         return nil
     }

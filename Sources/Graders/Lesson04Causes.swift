@@ -238,6 +238,16 @@ extension Cause {
         return say("\(forks) forks, \(reaped) children waited for", "fork 了 \(forks) 次，waitpid 收回 \(reaped) 个")
     }
 
+    /// Behind a fork that failed comes another one, with no connection accepted or closed in between.
+    static let forkTriedAgain = Cause("fork-tried-again") { evidence in
+        let calls = evidence.timeline.calls
+        guard let index = calls.firstIndex(where: { $0.name == "fork" && $0.failed }) else { return nil }
+        let next = calls[(index + 1)...].first {
+            $0.process == calls[index].process && ($0.name == "fork" || $0.name == "close" || $0.isAccept)
+        }
+        return next?.name == "fork" ? "fork() = -1 \(errorName(calls[index].error))" : nil
+    }
+
     static let forkErrorIgnored = Cause("fork-error-ignored") { evidence in
         let calls = evidence.timeline.calls
         guard let index = calls.firstIndex(where: { $0.name == "fork" && $0.failed }) else { return nil }

@@ -83,7 +83,7 @@ let framedEchoChecks: [Check] =
             try next.send(hello)
             try next.expect(hello)
         },
-        Check("echo-end-mid-frame", suspects: decoding + [.closedTooEarly]) { trial in
+        Check("echo-end-mid-frame", suspects: decoding + [.closedUnread, .closedTooEarly, .neverClosesIt]) { trial in
             let client = try trial.serve(server).connect()
             let complete = ["one", "", "two"].flatMap { framed(Array($0.utf8)) }
             try client.send(complete + framed(Array("three".utf8)).dropLast(2))
@@ -100,7 +100,9 @@ let framedEchoChecks: [Check] =
 
 /// What goes wrong with frames, in the echo of any: asked before all that may be wrong with a server.
 private let decoding: [Cause] =
-    [.lengthSwapped, .fedWholeBuffer, .sameFrameAgain, .framedChunk, .continuesAnother] + Cause.framingMistakes
+    [.lengthSwapped, .fedWholeBuffer, .sameFrameAgain, .framedChunk, .continuesAnother] + Cause.framingMistakes + [
+        .severalFrames
+    ]
 
 private let oneFrame = Exchange(question: framed(Array("Hello, 世界".utf8))) { client in
     try client.expect(framed(Array("Hello, 世界".utf8)))
@@ -252,12 +254,30 @@ extension Cause {
         }
     }
 
-    /// Four bytes told that the frame is too long, and the server asks for more.
+    /// What came was one frame; the first answer has a smaller length, and more is sent than came.
+    static let severalFrames = Cause("message-in-several-frames") { evidence in
+        let calls = evidence.timeline.calls
+        func length(_ call: Call) -> UInt32 { call.data.prefix(4).reduce(0) { $0 << 8 | UInt32($1) } }
+        for (index, send) in calls.enumerated() where send.isSend && send.data.count >= 4 && send.result > 0 {
+            // The first of what came since the answer before.
+            let before = calls[..<index].filter { $0.descriptor == send.descriptor }
+            let answered = before.lastIndex(where: \.isSend).map { $0 + 1 } ?? 0
+            guard let receive = before[answered...].first(where: { $0.isReceive && $0.data.count >= 4 }) else {
+                continue
+            }
+            let (came, went) = (length(receive), length(send))
+            if went > 0, went < came, went != came.byteSwapped, send.length > Int(came) + 4 { return send.callText }
+        }
+        return nil
+    }
+
+    /// Four bytes told that the frame is too long, and the server asks for more, or leaves it at that.
     static let keptConnection = Cause("connection-kept-after-error") { evidence in
         let calls = evidence.timeline.calls
         let length = bigEndianBytes(UInt32(largestMessage + 1))
         guard let told = calls.firstIndex(where: { $0.isReceive && $0.data == length }) else { return nil }
-        return calls[(told + 1)...].last { $0.isReceive && $0.descriptor == calls[told].descriptor }?.callText
+        let later = calls[(told + 1)...].filter { $0.descriptor == calls[told].descriptor }
+        return later.isEmpty ? calls[told].callText : later.last(where: \.isReceive)?.callText
     }
 
     /// Frames without end that nobody sent: the zeros of the buffer behind the bytes that came.

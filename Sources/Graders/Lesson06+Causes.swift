@@ -242,6 +242,25 @@ extension Cause {
         return say("\(kept) bytes were received and not sent on", "有 \(kept) 字节收到了却没有转发")
     }
 
+    /// What came last in one direction has no newline, and nobody has tried to send any of it.
+    static let waitsForNewline = Cause("waits-for-newline") { evidence in
+        let calls = evidence.timeline.calls
+        guard evidence.timeline.blocked.contains(where: \.isWait) else { return nil }
+        let sources = Set(calls.filter { $0.isReceive && $0.result > 0 }.map(\.descriptor))
+        let targets = Set(calls.filter(\.isSend).map(\.descriptor))
+        for source in sources {
+            // The peer's connection is both; what is only read goes there, what comes from there goes to the other one.
+            guard
+                let target = targets.first(where: { $0 != source && sources.contains($0) != targets.contains(source) }),
+                let last = calls.last(where: { $0.isReceive && $0.descriptor == source && $0.result > 0 }),
+                last.data.count == Int(last.result), !last.data.contains(UInt8(ascii: "\n")),
+                !calls.contains(where: { $0.isSend && $0.descriptor == target && $0.entered > last.entered })
+            else { continue }
+            return last.callText
+        }
+        return nil
+    }
+
     /// The end of the input ended the peer's direction, too.
     static let closedBothDirections = Cause("closed-both-directions") { evidence in
         let calls = evidence.timeline.calls

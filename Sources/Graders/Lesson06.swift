@@ -34,7 +34,11 @@ private let selectServerChecks: [Check] =
                 "a client whose descriptor is \(FD_SETSIZE) or more is closed", "描述符达到 \(FD_SETSIZE) 的客户端被关闭")
             switch try last.receive(1, until: Deadline(), expected: sentence) {
             case .end, .broken: break
-            case .late: throw Failure(expected: sentence, got: say("it is kept, and not served", "连接保留着，但没有人服务"))
+            case .late:
+                let isFull = server.subject.timeline.calls.last(where: \.isAccept)?.error == EMFILE
+                throw Failure(
+                    expected: sentence, got: say("it is kept, and not served", "连接保留着，但没有人服务"),
+                    cause: isFull ? "left-in-the-queue" : nil)
             case .bytes(let bytes): throw Failure(expected: sentence, got: quoted(bytes))
             }
             for client in [early, crowd[0], crowd[900]] { try uppercaseExchange.run(client) }
@@ -195,7 +199,7 @@ private let duplexChatChecks: [Check] = [
         try chat.screen.expect("yes\n")
         try chat.finish()
     },
-    Check("duplex-bytes", suspects: [.interruptedCall, .shortSend, .blockedOnOne]) { trial in
+    Check("duplex-bytes", suspects: [.waitsForNewline, .interruptedCall, .shortSend, .blockedOnOne]) { trial in
         let signals = FaultPlan.fail(.waitReady, 1, through: 3, with: EINTR)
         let chat = try trial.beginChat(plan: .most(7, each: .receive) + .most(5, each: .send) + signals)
         let typed = trial.random.bytes(3000)

@@ -128,7 +128,7 @@ private let fileUseChecks: [Check] =
                 } catch var failure as Failure {
                     // What the table is full of, if not of connections.
                     let others = server.subject.descriptorCount - server.openSockets.count
-                    if others > 40 { failure.cause = "file-left-open" }
+                    if others > 40 { failure.cause = "folder-left-open" }
                     throw failure
                 }
             }

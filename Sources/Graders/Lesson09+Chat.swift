@@ -54,13 +54,16 @@ private let chatChecks: [Check] = [
         let members = try trial.room(server, 2)
         let late = try server.connect()
         let request = upgradeRequest()
+        let before = server.subject.timeline.received
         try late.send(Array(request.prefix(40)))
+        // It knows of the newcomer by then.
+        _ = try server.subject.waitForTimeline(until: Deadline(in: 2)) { $0.received >= before + 40 ? true : nil }
         try members[0].send("before")
         try members[1].expect("before")
         try late.send(Array(request.dropFirst(40)))
         // The answer comes first, and nothing that was said before it.
         let third = try trial.finishOpening(late)
-        try third.expectNothingBefore()
+        try third.expectNothingBefore(cause: "heard-before-joining")
         try members[0].send("after")
         for member in [members[1], third] { try member.expect("after") }
     },

@@ -344,7 +344,9 @@ extension Trial {
                 say("CR LF at the end of each line, and an empty line at the end", "每行以 CR LF 结束，最后有一个空行"),
                 cause: "head-without-end")
         }
-        guard head.line == "GET /chat?room=1 HTTP/1.1" else { throw fail("GET /chat?room=1 HTTP/1.1") }
+        guard head.line == "GET /chat?room=1 HTTP/1.1" else {
+            throw fail("GET /chat?room=1 HTTP/1.1", cause: head.line.contains("%") ? "path-escaped" : nil)
+        }
         let fields = [
             ("host", "localhost:8765"), ("upgrade", "websocket"), ("connection", "upgrade"), ("sec-websocket-key", key),
             ("sec-websocket-version", "13"),

@@ -160,6 +160,10 @@ func faultOfAcceptance(_ bytes: [UInt8], key: String) -> (text: String, cause: S
 func mistakeOfAcceptKey(_ key: String, _ got: String) -> String? {
     let input = Array((key + webSocketGUID).utf8)
     let hexDigits = sha1(input).map(hex).joined()
+    let guidDigits = Array(webSocketGUID.filter { $0 != "-" })
+    let guidBytes = stride(from: 0, to: guidDigits.count, by: 2).compactMap {
+        UInt8(String(guidDigits[$0...$0 + 1]), radix: 16)
+    }
     let mistakes: [(String, String)] = [
         ("accept-key-in-hex", hexDigits), ("accept-key-in-hex", base64(Array(hexDigits.utf8))),
         ("accept-key-without-guid", base64(sha1(Array(key.utf8)))),
@@ -170,6 +174,7 @@ func mistakeOfAcceptKey(_ key: String, _ got: String) -> String? {
             "accept-key-alphabet",
             String(base64(sha1(input)).map { $0 == "+" ? "-" : $0 == "/" ? "_" : $0 })
         ),
+        ("accept-key-guid-as-number", base64(sha1(Array(key.utf8) + guidBytes))),
         ("accept-key-decoded", base64(sha1(decodedBase64(key) + Array(webSocketGUID.utf8)))),
     ]
     return mistakes.first { $0.1 == got }?.0

@@ -7,6 +7,14 @@ import Wire
 extension Cause {
     // MARK: Connecting
 
+    /// connect only notes an address there, and is done.
+    static let datagramSocket = Cause("datagram-socket") { evidence in
+        let calls = evidence.timeline.calls
+        let made = Set(
+            calls.filter { $0.name == "socket" && Int32($0.arguments.1) & 0xf == SOCK_DGRAM }.map(\.result))
+        return calls.first { $0.name == "connect" && $0.result == 0 && made.contains(Int64($0.descriptor)) }?.callText
+    }
+
     /// What the wait ended with was never looked at, or looked at and passed over.
     static let failureReturned = Cause("so-error-not-asked") { $0.failure.got == returnedUnconnected }
 

@@ -4,7 +4,7 @@ import GraderKit
 import Sockets
 import Wire
 
-let lesson11Connect = connecting + tryingAgain + givingUp
+let lesson11Connect = (connecting + tryingAgain + givingUp).map { $0.explained(first: [.datagramSocket]) }
 
 // MARK: - Giving up
 

@@ -170,7 +170,8 @@ extension PendingCall {
         }
         if descriptions.contains(description) { return }
         let isStopped = name == "failed"
-        throw Failure(expected: expected, got: description, cause: isStopped ? "count-wrong" : "another-ending")
+        let mistake = description.hasPrefix("failed(sent: \(sent), ") ? "errno-lost" : "count-wrong"
+        throw Failure(expected: expected, got: description, cause: isStopped ? mistake : "another-ending")
     }
 
     /// - Returns: how many bytes it says that it has sent.

@@ -83,6 +83,17 @@ private let boundChecks: [Check] = [
             client.halfClose()
             try client.expectEnd()
         }
+        // Nor are all of those in the kernel's queue taken when one place is free. Whoever is served to the end may be counted
+        // out before it is closed.
+        server.subject.catchUp()
+        let crowded = server.subject.timeline.mostOpenConnections
+        guard crowded <= most + limits.threads else {
+            throw Failure(
+                expected: say(
+                    "at most \(most) clients are accepted at any time, also when one has left",
+                    "任何时候最多接受 \(most) 个客户端，有人离开时也一样"),
+                got: say("\(crowded) were open at once", "同时打开了 \(crowded) 个"), cause: "queue-without-bound")
+        }
     },
     Check("pool-next", suspects: [.turnedAway] + suspects) { trial in
         let server = try trial.serve(entry)

@@ -87,7 +87,8 @@ let connectionPoolChecks: [Check] = [
                         expected: sentence, got: say("it did not come", "没有来"),
                         cause: connects > 2
                             ? "pool-unbounded"
-                            : connects < 2 ? nil : jobs == 3 ? "connects-under-lock" : jobs == 1 ? "did-not-wait" : nil)
+                            : connects < 2
+                                ? nil : jobs == 4 - number ? "connects-under-lock" : jobs == 1 ? "did-not-wait" : nil)
                 case .end, .broken:
                     throw Failure(
                         expected: sentence, got: say("the connection was closed", "连接关闭了"),

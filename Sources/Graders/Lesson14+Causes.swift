@@ -97,7 +97,8 @@ extension Heard {
 extension Cause {
     /// A member that is dropped is closed before its end is seen, and rightly: `closedTooEarly` is no mistake here.
     static let chatRoom: [Cause] = [
-        .broadcastUnderLock, .slowMemberBlocksAll, .readsPastTheEnd, .waitsForMore, .senderNotTold, .onlyOthersTold,
+        .broadcastUnderLock, .slowMemberBlocksAll, .readsPastTheEnd, .readOnce, .waitsForMore, .senderNotTold,
+        .onlyOthersTold,
     ]
 
     /// What the last receive gave, which is less or more than a frame, was taken for a message.

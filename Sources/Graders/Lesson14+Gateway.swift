@@ -271,7 +271,10 @@ private struct GatewayPlay {
         } else {
             try browser.shakeHands()
         }
-        return (browser, ChatPeer(try chatServer.accept(by: service), trial))
+        do { return (browser, ChatPeer(try chatServer.accept(by: service), trial)) } catch var failure as Failure {
+            if service.subject.timeline.count("connect") == 0 { failure.cause = "gateway-connects-late" }
+            throw failure
+        }
     }
 }
 

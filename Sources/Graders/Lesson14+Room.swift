@@ -274,6 +274,10 @@ extension Trial {
             if got == [.message(.loginResponse(refusal: .badName))] { found = "allowed-name-refused" }
             if wanted.count > 1 && got == Array(wanted.prefix(1)) { found = "history-not-sent" }
             if got.contains(.message(.userJoined(username: name))) { found = "told-of-itself" }
+            // The same lines, in another order.
+            if wanted.count == got.count, got != wanted, wanted.allSatisfy({ got.contains($0) }) {
+                found = "history-out-of-order"
+            }
             // All that was ever said is longer than the history: its beginning came.
             if wanted.count == got.count, model.lastID > model.historyLength, got.count > 1,
                 case .message(.chatMessage(let line)) = got[1], line.id == 1

@@ -89,11 +89,21 @@ let pingChecks: [Check] = [
         // It is given up, and asked for no more; then its reply comes, and is taken before the third one's is sent.
         let third = try play.request(3)
         let received = now()
+        // Without an answer it waits for a second from its own sending; only who has no time left comes back before.
+        let hasGivenUp = try play.call.isOver(within: 0.2)
+        let ended = now()
         try play.answer(lost)
         _ = try play.call.subject.waitForTimeline(until: Deadline(in: 1)) { $0.receiveCount >= 2 ? true : nil }
         let least = now() - received
         try play.answer(third)
         let times = try play.times()
+        let sends = play.call.subject.timeline.calls.filter { $0.isSend && $0.result > 0 && $0.data.first == 8 }
+        if hasGivenUp, times.count == 3, times[2] == nil, sends.count == 3, ended < sends[2].entered + 900_000_000 {
+            throw Failure(
+                expected: say(
+                    "request 3 is waited for as long as the others, or until it is answered", "第 3 个请求和别的一样等满时间，或等到应答"),
+                got: timesText(times), cause: "one-deadline-for-all")
+        }
         guard times.count == 3, times[1] == nil, times[2].map({ $0 >= least }) ?? true else {
             // Who has received the third reply, too, has passed over the late one.
             let passedOver = times.count == 3 && times[1] == nil && play.call.subject.timeline.receiveCount >= 3

@@ -47,6 +47,10 @@ let unixDatagramChecks: [Check] = [
                     $0.isSend && $0.entered + 1_000_000_000 < now()
                 }) {
                     (failure.cause, failure.detail) = ("blocked-in-send", send.callText)
+                } else if let send = late.subject.timeline.calls.last(where: \.isSend), send.error == EAGAIN,
+                    send.returned.map({ $0 > send.entered + 200_000_000 }) ?? false
+                {
+                    (failure.cause, failure.detail) = ("limit-has-another-name", send.callText)
                 }
                 throw failure
             }

@@ -138,10 +138,13 @@ let unixEchoChecks: [Check] = [
         deaf.close()
         try echo(Array("last".utf8), server)
     },
-    Check("unix-short", suspects: [.oneReceiveIsOneMessage] + Cause.unixServer + [.decodedAsText]) { trial in
+    Check(
+        "unix-short", suspects: [.oneReceiveIsOneMessage] + Cause.unixServer + [.decodedAsText, .pendingDroppedAtEnd]
+    ) {
+        trial in
         let plan = FaultPlan.most(3, each: .receive) + .most(2, each: .send)
         let server = try trial.serve(entry, path: trial.path("echo.sock"), plan: plan)
-        for _ in 0..<3 { try echo(trial.random.bytes(500), server) }
+        for endsAtOnce in [false, true, false] { try echo(trial.random.bytes(500), server, endsAtOnce: endsAtOnce) }
     },
     Check("unix-eintr", suspects: [.interruptedCall, .leftOpen]) { trial in
         let thrice = [FaultPlan.Calls.accept, .receive, .send, .waitReady]
@@ -156,11 +159,14 @@ let unixEchoChecks: [Check] = [
 ]
 
 /// A client's whole life: sends, gets it back, ends its side, sees the server end its own.
-private func echo(_ message: [UInt8], _ server: Server) throws {
+///
+/// - Parameter endsAtOnce: it ends its side as soon as it has sent.
+private func echo(_ message: [UInt8], _ server: Server, endsAtOnce: Bool = false) throws {
     let client = try server.connect()
     try client.send(message)
+    if endsAtOnce { client.halfClose() }
     try client.expect(message)
-    client.halfClose()
+    if !endsAtOnce { client.halfClose() }
     try client.expectEnd()
     client.close()
 }

@@ -123,14 +123,22 @@ private let backEndAnswerChecks: [Check] = [
     Check("back-end-forwarded", suspects: backEndSuspects) { trial in
         let server = try trial.serve(entry)
         let name = "\(server.subject.processNumber)"
-        for (fields, client, scheme) in [
+        let asked = [
             ("X-Forwarded-For: 6.6.6.6, 203.0.113.7\r\nX-Forwarded-Proto: https\r\n", "203.0.113.7", "https"),
             ("X-Forwarded-For: 2001:db8::7\r\nX-Forwarded-Proto: http\r\n", "2001:db8::7", "http"),
             ("Forwarded: for=6.6.6.6;proto=https\r\n", "127.0.0.1", "http"),
-        ] {
+        ]
+        for (fields, client, scheme) in asked {
             let peer = try server.connect()
             try peer.send("GET / HTTP/1.1\r\nHost: localhost\r\n\(fields)\r\n")
             try peer.expectAnswer(to: "GET /", 200, "\(name) \(client) \(scheme)\n", cause: "does-not-ask-forwarded")
+        }
+        // A proxy has one connection for the requests of many clients.
+        let shared = try server.connect()
+        for (fields, client, scheme) in asked {
+            try shared.send("GET / HTTP/1.1\r\nHost: localhost\r\n\(fields)\r\n")
+            try shared.expectAnswer(
+                to: "GET /", 200, "\(name) \(client) \(scheme)\n", cause: "client-of-the-connection")
         }
     },
 ]

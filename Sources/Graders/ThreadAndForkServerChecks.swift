@@ -146,7 +146,9 @@ func forkServerChecks(_ entry: String, prefix: String, exchange: Exchange) -> [C
         },
         Check(
             "\(prefix)-full",
-            suspects: [.forkErrorIgnored, .waitsForChild, .neverForked, .clientReset, .parentKeepsConnection]
+            suspects: [
+                .forkTriedAgain, .forkErrorIgnored, .waitsForChild, .neverForked, .clientReset, .parentKeepsConnection,
+            ]
                 + Cause.streamServer
         ) { trial in
             let server = try trial.serve(entry, plan: .fail(.fork, with: EAGAIN))
