@@ -57,6 +57,7 @@ final class Lesson08: LessonTestCase {
     func test_file_slow_head() throws { try grade() }
     func test_file_idle_closed() throws { try grade() }
     func test_file_leavers() throws { try grade() }
+    func test_file_opened() throws { try grade() }
     func test_file_changes() throws { try grade() }
     func test_file_bad_day() throws { try grade() }
     func test_file_not_modified() throws { try grade() }
