@@ -360,11 +360,9 @@ extension Cause {
     /// What explains a failure of any check, the surest first. A server may have come back because of an `EINTR`, or of a
     /// port that nobody asked it for, so these are looked at before.
     static let general: [Cause] = [
-        ownErrorType, peekedOnly, startRetried, connectIgnored, interruptedCall, askedForNothing, waitAllTrusted,
-        portInHostOrder,
-        ignoredPort,
+        ownErrorType, peekedOnly, startRetried, connectIgnored, interruptedCall, portInHostOrder, ignoredPort,
         portTaken, usedAfterClose, threw, returnedEarly, exited, killed, ignoredHost, couldNotStart, neverBound,
-        neverListened, shortSend, spinning, busy, blockedInReceive,
+        neverListened, shortSend, spinning, askedForNothing, waitAllTrusted, busy, blockedInReceive,
     ]
 }
 

@@ -391,6 +391,35 @@ final class CauseTests: XCTestCase {
         XCTAssertNil(found)
     }
 
+    /// A buffer without room: recv says 0, as at the end.
+    func testReceiveOfNothing() {
+        serve()
+        accept(4)
+        tap.call("recv", 4, length: 5, result: 5, got: [1, 2, 3, 4, 5])
+        XCTAssertNil(found)
+        tap.call("recv", 4, length: 0, result: 0)
+        XCTAssertEqual(found, "asked-for-nothing: recv(4, …, 0)")
+        tap.call("recv", 4, length: 5, result: 0)
+        XCTAssertNil(found)
+    }
+
+    func testWaitAllThatCameBackShort() {
+        serve()
+        accept(4)
+        func receive(_ count: Int64) {
+            tap.call(
+                "recv", 4, with: [Int64(MSG_WAITALL)], length: 8, result: count,
+                got: [UInt8](repeating: 97, count: Int(count)))
+        }
+        receive(8)
+        XCTAssertNil(found)
+        receive(3)
+        XCTAssertEqual(found?.hasPrefix("waitall-trusted: recv(4"), true, found ?? "")
+        // It goes on, and gets the rest.
+        receive(8)
+        XCTAssertNil(found)
+    }
+
     func testErrorOfTheSameName() {
         serve()
         failure = Failure(
