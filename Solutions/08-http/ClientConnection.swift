@@ -23,6 +23,8 @@ struct Patience {
         let start = monotonicMilliseconds()
         while true {
             let now = monotonicMilliseconds()
+            // poll with no time left would still find what is ready: of a server that never pauses something always is.
+            if now >= end { throw ClientError.timedOut }
             var entry = pollfd(fd: descriptor, events: Int16(events), revents: 0)
             let count = poll(&entry, 1, Int32(clamping: max(0, min(end - now, each - (now - start)))))
             if count > 0 { return Int32(entry.revents) }
