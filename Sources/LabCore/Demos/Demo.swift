@@ -106,6 +106,7 @@ public struct Demo: Sendable {
             stage.stop()
             return .success
         } catch {
+            Interrupts.parkIfEnding()
             stage.parkIfStopping()
             stage.stop()
             throw play.explained(error)

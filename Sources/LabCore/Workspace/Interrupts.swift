@@ -36,6 +36,7 @@ public enum Interrupts {
             let before = signal(number) { number in
                 var byte = UInt8(truncatingIfNeeded: number)
                 let saved = errno
+                hasCome = true
                 _ = write(signalPipe, &byte, 1)
                 errno = saved
             }
@@ -49,6 +50,12 @@ public enum Interrupts {
             while read(reader, &byte, 1) != 1 {}
             end(by: Int32(byte))
         }
+    }
+
+    /// Where a call has failed: it may have been interrupted by the signal that ends us, and then it says nothing. Does not
+    /// come back in that case.
+    static func parkIfEnding() {
+        while hasCome { pause() }
     }
 
     /// `body` will run, on a thread of its own, if a signal ends the process before `remove`. The last added runs first.
@@ -95,6 +102,9 @@ private func become(_ words: [String]) {
     defer { for argument in arguments { free(argument) } }
     execv("/bin/sh", &arguments)
 }
+
+/// Set by the handler, on the thread whose call it interrupts.
+nonisolated(unsafe) private var hasCome = false
 
 /// Where the handler writes; set before the handler is.
 nonisolated(unsafe) private var signalPipe: Int32 = -1
