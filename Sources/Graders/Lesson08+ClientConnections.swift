@@ -68,6 +68,24 @@ let lesson08ClientConnections: [Check] = [
         for reply in try looking.replies() {
             try looking.expect(reply, 200, Array("ok".utf8), cause: "stale-connection-used")
         }
+        // The same behind two answers over one connection, and behind waits that were interrupted: errno is of before then.
+        for plan in [
+            .none, FaultPlan.fail(.waitReady, 1, through: 3, with: EINTR) + .fail(.receive, 1, through: 3, with: EINTR),
+        ] {
+            let twice = try trial.listen()
+            let two = [Asked(url: twice.url("/1")), Asked(url: twice.url("/2")), .form(twice.url("/3"), [("a", "b")])]
+            let keeping = try trial.fetch(two, at: twice, plan: plan)
+            let (kept, _) = try keeping.acceptRequest()
+            try kept.answer(okAnswer)
+            _ = try kept.request()
+            try kept.answerAndEnd(okAnswer)
+            let (third, order) = try keeping.acceptRequest(cause: "stale-connection-used")
+            try trial.expect(order.target, equals: "/3", say("the third request", "第三个请求"))
+            try third.answer(okAnswer)
+            for reply in try keeping.replies() {
+                try keeping.expect(reply, 200, Array("ok".utf8), cause: "stale-connection-used")
+            }
+        }
         // It closes when the next request is under way: a GET is sent again, at once and although one attempt is allowed.
         let listener = try trial.listen()
         let fetching = try trial.fetch([Asked(url: listener.url("/1")), Asked(url: listener.url("/2"))], at: listener)
@@ -84,6 +102,17 @@ let lesson08ClientConnections: [Check] = [
         for reply in try fetching.replies() {
             try fetching.expect(reply, 200, Array("ok".utf8), cause: "stale-connection-used")
         }
+    },
+    Check("client-origins", suspects: [.awaitsTheEnd]) { trial in
+        // Each of them would keep its connection.
+        let listeners = try (0..<3).map { _ in try trial.listen() }
+        let fetching = try trial.fetch(listeners.map { Asked(url: $0.url()) }, at: listeners[0])
+        for listener in listeners {
+            let here = Fetching(trial: trial, call: fetching.call, listener: listener)
+            let (connection, _) = try here.acceptRequest()
+            try connection.answer(okAnswer)
+        }
+        for reply in try fetching.replies() { try fetching.expect(reply, 200, Array("ok".utf8)) }
     },
     Check("client-left-over") { trial in
         let listener = try trial.listen()
@@ -141,6 +170,13 @@ let lesson08ClientConnections: [Check] = [
             String(decoding: request.body, as: UTF8.self), equals: #"{"a":[1,2,3]}"#, say("the body", "消息体"))
         try connection.answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
         try fetching.expect(200, "abcde")
+        // What was announced may be gone, and room may be none; who waits for edges is not told again.
+        fetching.call.subject.catchUp()
+        if fetching.call.subject.timeline.calls.contains(where: \.asksForEdges) { return }
+        let nothing = FaultPlan.fail(.send, 1, through: 2, with: EAGAIN) + .fail(.receive, 1, through: 2, with: EAGAIN)
+        let asking = try trial.fetch([.json(listener.url("/nothing"), "{}")], at: listener, plan: nothing)
+        try asking.serve(okAnswerAndClose)
+        try asking.expect(200, "ok")
     },
 ]
 
@@ -168,9 +204,16 @@ let lesson08ClientTimes: [Check] = [
             try fetching.expectConnections(
                 1, say("a wait that was too long is not repeated", "等得太久不再重试"), cause: "repeated-in-vain")
         }
+        // Nor does an interrupted wait begin anew, however often.
+        let listener = try trial.listen()
+        let interrupted = try trial.fetch(
+            [Asked(url: listener.url())], options, at: listener, plan: .fail(.waitReady, every: 1, with: EINTR))
+        _ = try interrupted.acceptRequest()
+        try interrupted.expect(
+            error: "timedOut", say("silence, and every wait is interrupted", "沉默，而且每次等待都被打断"),
+            cause: "timeout-begins-anew")
         // Slow is not silent: bytes come one by one, each well within the limit, all of them over it.
         options.timeout = scaled(3000)
-        let listener = try trial.listen()
         let slow = try trial.fetch([Asked(url: listener.url())], options, at: listener)
         let (connection, _) = try slow.acceptRequest()
         for byte in Array("HTTP/1.1 200 OK\r\n".utf8) {

@@ -214,6 +214,15 @@ let lesson08ClientRequests: [Check] = [
         _ = try connection.request(host: host)
         try connection.answer(ok)
         try refused.expect(200, "ok", cause: "first-address-only")
+        try trial.expectListsFreed(refused.call.subject)
+        // There is no way to the first one: connect fails at once.
+        let unreachable = try trial.fetch(
+            [Asked(url: "http://\(host)/")], at: listener,
+            plan: .resolves(also: "127.0.0.2") + .fail(.connect, 1, with: ENETUNREACH))
+        let other = try unreachable.accept(cause: "first-address-only")
+        _ = try other.request(host: host)
+        try other.answer(ok)
+        try unreachable.expect(200, "ok", cause: "first-address-only")
         // The first address does not even refuse: packets to it disappear.
         let full = try FullListener(host: "127.0.0.3", port: listener.address.port)
         var options = ClientOptions.patient()
@@ -232,6 +241,9 @@ let lesson08ClientRequests: [Check] = [
         let fetching = try trial.fetch([Asked(url: "http://\(nobody.address)/")], at: listener)
         try fetching.expect(
             error: "cannotConnect(code: \(ECONNREFUSED))", say("nobody listens there", "那里没有人监听"))
+        let far = try trial.fetch(
+            [Asked(url: "http://\(nobody.address)/")], at: listener, plan: .fail(.connect, every: 1, with: ENETUNREACH))
+        try far.expect(error: "cannotConnect(code: \(ENETUNREACH))", say("there is no way there", "没有路可达"))
         let unknown = try trial.fetch(
             [Asked(url: "http://\(listener.authority)/")], at: listener,
             plan: FaultPlan(["resolve:errno=\(EAI_NONAME)"]))

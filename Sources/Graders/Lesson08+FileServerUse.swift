@@ -48,7 +48,8 @@ private let fileUseChecks: [Check] =
             try trial.expectMemory(
                 of: server, since: before, say("for four clients who do not take their 64 MiB", "四个客户端不取走各自的 64 MiB"),
                 "whole-file-kept")
-            // One of them goes on, and misses nothing.
+            // Longer than a request may take, and much less than an answer may. One of them goes on then, and misses nothing.
+            poll(nil, 0, Int32(Lesson08.clientTimeout + 1000))
             var rest = HTTPAnswer()
             rest.ending = .length(3 * pattern.count)
             var seen: [UInt8] = []
@@ -64,10 +65,12 @@ private let fileUseChecks: [Check] =
             let server = try trial.serveSite()
             let deaf = try server.connect(smallBuffers: true)
             try deaf.send("GET /large.bin HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            // This one has begun to ask for more, which changes nothing.
+            let asking = try server.connect(smallBuffers: true)
+            try asking.send("GET /large.bin HTTP/1.1\r\nHost: localhost\r\n\r\nGET /hello.txt HT")
             // Not to wait for something: this silence is what the server has to end.
             poll(nil, 0, Int32(Lesson08.answerTimeout + 3000))
-            let count = try deaf.takeUntilEnd()
-            if count >= largeSize {
+            for client in [deaf, asking] where try client.takeUntilEnd() >= largeSize {
                 let isLimited = server.subject.timeline.calls("setsockopt").contains { $0.optionName == "SO_SNDTIMEO" }
                 throw Failure(
                     expected: say(
@@ -98,6 +101,27 @@ private let fileUseChecks: [Check] =
             try asked.send(helloRequest)
             try asked.answer(to: "GET /hello.txt").expect(200, "GET /hello.txt")
             try server.expectClosed([silent, asked], after: "", trickling: "")
+        },
+        Check("file-patience", suspects: Cause.keptHTTP) { trial in
+            // Late, and in time: their seconds begin with the connection, and anew behind each answer.
+            let server = try trial.serveSite()
+            let first = try server.connect()
+            poll(nil, 0, 900)
+            let second = try server.connect()
+            for (client, pause) in [(first, 1000), (second, 900), (first, 1000), (second, 900)] {
+                poll(nil, 0, Int32(pause))
+                do {
+                    try client.send(helloRequest)
+                    try client.answer(to: "GET /hello.txt").expectBody(hello, "GET /hello.txt")
+                } catch var failure as Failure {
+                    failure.expected += say(
+                        ", asked for after 1.9 s without a word", "，在沉默 1.9 秒之后请求")
+                    failure.cause = failure.cause ?? "given-up-in-time"
+                    throw failure
+                }
+            }
+            // They have been looked at by then, and there is nothing to do until somebody's time is up.
+            try trial.expectQuiet(server)
         },
         Check("file-leavers", suspects: [.connectionLeak, .clientEndedServer] + Cause.http) { trial in
             let server = try trial.serveSite(descriptorLimit: 64)

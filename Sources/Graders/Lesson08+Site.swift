@@ -199,6 +199,7 @@ extension Server {
         let patience = (2 * limit + 4) * max(1, Deadline.scale)
         let deadline = Deadline(in: patience / Deadline.scale)
         var open = clients
+        var refused: Set<Int32> = []
         var sent = 0
         while !open.isEmpty {
             try expectHello()
@@ -209,12 +210,14 @@ extension Server {
                 if !byte.isEmpty, client.isBroken(sending: [byte[sent % byte.count]]) { return false }
                 switch try client.receive(1024, until: Deadline(in: 0.05), expected: "") {
                 case .bytes(let bytes):
-                    guard bytes.starts(with: Array("HTTP/1.1 408".utf8)) else {
+                    guard refused.contains(client.descriptor) || bytes.starts(with: Array("HTTP/1.1 408".utf8)) else {
                         throw Failure(
                             expected: say("the end of the connection, or 408 before it", "连接结束，或者先回答 408"),
                             got: quoted(bytes, most: 60))
                     }
-                    return false
+                    // The end is still to come.
+                    refused.insert(client.descriptor)
+                    return true
                 case .end, .broken: return false
                 case .late: return true
                 }

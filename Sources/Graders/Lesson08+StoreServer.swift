@@ -137,6 +137,17 @@ private let ownStoreChecks: [Check] =
                 if method == "PUT" { stored = body }
                 if method == "GET" && answer.status == 200 { try answer.expectBody(Array(stored.utf8), name) }
             }
+            // More answers than fit into one send: the requests behind the first are all received by then.
+            let bytes = trial.random.bytes(100_000)
+            try client.put("/large", bytes).expect(201, "PUT /large")
+            try client.send(String(repeating: "GET /large HTTP/1.1\r\nHost: a\r\n\r\n", count: 5))
+            for number in 1...5 {
+                let name = say(
+                    "request \(number) of 5 sent at once, GET /large", "一起发出的 5 个请求中的第 \(number) 个，GET /large")
+                let answer = try client.pipelinedAnswer(to: "GET /large", isFirst: number == 1)
+                try answer.expect(200, name)
+                try answer.expectBody(bytes, name)
+            }
         },
         Check("store-shared", suspects: Cause.keptHTTP) { trial in
             // Ten clients write and read, each its own places and one that all share.
@@ -263,6 +274,21 @@ private let ownStoreChecks: [Check] =
             let server = try trial.serve(entry)
             let other = try server.connect()
             try other.put("/hello.txt", hello, type: "text/plain").expect(201, "PUT /hello.txt")
+            // Slow, and it keeps coming.
+            let part = trial.random.bytes(1024)
+            try other.send("PUT /slow HTTP/1.1\r\nHost: a\r\nContent-Length: \(12 * part.count)\r\n\r\n")
+            do {
+                for _ in 0..<12 {
+                    try other.send(part)
+                    poll(nil, 0, 400)
+                }
+                try other.answer(to: "PUT /slow").expect(
+                    201, say("PUT /slow, 1,024 bytes every 400 ms", "PUT /slow，每 400 毫秒 1,024 字节"))
+            } catch var failure as Failure {
+                failure.cause = failure.cause ?? "given-up-in-time"
+                throw failure
+            }
+            try other.expectStored("/slow", (0..<12).flatMap { _ in part })
             let start = "PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nonly this"
             do {
                 try server.expectClosed((0..<3).map { _ in try server.connect() }, after: start, trickling: "")

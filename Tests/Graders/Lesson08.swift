@@ -56,6 +56,7 @@ final class Lesson08: LessonTestCase {
     func test_file_deaf_closed() throws { try grade() }
     func test_file_slow_head() throws { try grade() }
     func test_file_idle_closed() throws { try grade() }
+    func test_file_patience() throws { try grade() }
     func test_file_leavers() throws { try grade() }
     func test_file_opened() throws { try grade() }
     func test_file_changes() throws { try grade() }
@@ -142,6 +143,7 @@ final class Lesson08: LessonTestCase {
     func test_client_keep_alive() throws { try grade() }
     func test_client_close() throws { try grade() }
     func test_client_stale() throws { try grade() }
+    func test_client_origins() throws { try grade() }
     func test_client_left_over() throws { try grade() }
     func test_client_descriptors() throws { try grade() }
     func test_client_eintr() throws { try grade() }
