@@ -107,9 +107,15 @@ let lesson08ClientConnections: [Check] = [
         // Each of them would keep its connection.
         let listeners = try (0..<3).map { _ in try trial.listen() }
         let fetching = try trial.fetch(listeners.map { Asked(url: $0.url()) }, at: listeners[0])
-        for listener in listeners {
+        for (number, listener) in listeners.enumerated() {
             let here = Fetching(trial: trial, call: fetching.call, listener: listener)
-            let (connection, _) = try here.acceptRequest()
+            let connection: ServedConnection
+            do { connection = try here.accept() } catch var failure as Failure {
+                let connects = fetching.call.subject.timeline.calls("connect").count
+                if number > 0, connects <= number { failure.cause = failure.cause ?? "connection-to-another" }
+                throw failure
+            }
+            _ = try connection.request()
             try connection.answer(okAnswer)
         }
         for reply in try fetching.replies() { try fetching.expect(reply, 200, Array("ok".utf8)) }
