@@ -241,7 +241,8 @@ private let closeGracefullyChecks: [Check] = [
         peer.halfClose()
         _ = try call.value()
     },
-    Check("close-drains", suspects: [.neverHalfClosed, .shutBothDirections, .closedBeforeTheEnd]) { trial in
+    Check("close-drains", suspects: [.neverHalfClosed, .waitsBehindTheEnd, .shutBothDirections, .closedBeforeTheEnd]) {
+        trial in
         let listener = try trial.listen(smallBuffers: true)
         let call = try trial.begin("close-gracefully", [listener.socketArgument])
         let peer = try listener.accept(from: call)

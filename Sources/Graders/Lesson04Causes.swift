@@ -99,6 +99,16 @@ extension Cause {
         return isEnded ? nil : blocked.callText
     }
 
+    /// Its own direction has ended, and it waits without having taken anything in.
+    static let waitsBehindTheEnd = Cause("end-behind-unread-bytes") { evidence in
+        let calls = evidence.timeline.calls
+        guard let end = calls.last(where: { $0.name == "shutdown" && !$0.failed }),
+            let blocked = evidence.timeline.blocked.last(where: \.isWait), blocked.entered > end.entered,
+            !calls.contains(where: { $0.isReceive && $0.entered > end.entered })
+        else { return nil }
+        return blocked.callText
+    }
+
     static let closedBeforeTheEnd = Cause("closed-before-the-end") { evidence in
         guard let close = evidence.timeline.calls("close").last,
             !evidence.timeline.calls.contains(where: {

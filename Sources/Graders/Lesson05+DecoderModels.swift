@@ -38,7 +38,7 @@ enum FramingMistake: String, CaseIterable {
     case unfinishedLost = "unfinished-lost"
 }
 
-/// A decoder by its mistake; `variant` tells apart two ways to make it.
+/// A decoder by its mistake; `variant` tells apart the ways to make it.
 struct DecoderModel {
     var framing: Framing
     var limit: Int
@@ -77,7 +77,7 @@ struct DecoderModel {
         behind answer: Decoding, to chunks: [[UInt8]], as framing: Framing, limit: Int,
         ask: (_ limit: Int, _ chunks: [[UInt8]]) -> Decoding?
     ) -> FramingMistake? {
-        let every: [(FramingMistake, variant: Int)] = FramingMistake.allCases.flatMap { [($0, 0), ($0, 1)] }
+        let every: [(FramingMistake, variant: Int)] = FramingMistake.allCases.flatMap { [($0, 0), ($0, 1), ($0, 2)] }
         let suspects = every.filter {
             answer == decode(chunks, as: framing, limit: limit, mistake: $0.0, variant: $0.variant)
         }
@@ -105,6 +105,8 @@ struct DecoderModel {
 
     private mutating func take(_ chunk: [UInt8], into messages: inout [[UInt8]]) throws {
         handedOut = 0
+        // As much as the longest message needs: the buffer of those who never make it larger.
+        let room = limit + (framing == .lines ? 1 : 4) - buffer.count
         switch mistake {
         case .oneChunkOneMessage where !chunk.isEmpty:
             let endsInNewline = framing == .lines && chunk.last == newline
@@ -114,6 +116,7 @@ struct DecoderModel {
         case .decodedToText where variant == 0: buffer += repaired(chunk)
         case .restThrownAway where variant == 1: buffer = chunk
         case .unfinishedLost where chunk.isEmpty: buffer = []
+        case .limitOnBuffer where variant == 2: buffer += chunk.prefix(room)
         default: buffer += chunk
         }
         if mistake == .limitOnBuffer && variant == 0 && buffer.count > limit { throw TooLong() }
@@ -123,6 +126,7 @@ struct DecoderModel {
             messages.append(mistake == .decodedToText ? repaired(message) : message)
             if mistake == .oneMessageAChunk { return }
         }
+        if mistake == .limitOnBuffer && variant == 2 && chunk.count > room { throw TooLong() }
     }
 
     private mutating func next() throws -> [UInt8]? { framing == .lines ? try nextLine() : try nextFrame() }

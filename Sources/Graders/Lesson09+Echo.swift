@@ -131,9 +131,9 @@ let webSocketEchoChecks: [Check] =
             }
             // A character in two fragments, and a ping between them.
             try client.send(textOpcode, Array("粘".utf8.prefix(1)), isFinal: false)
-            try client.send(pingOpcode, Array("between".utf8))
-            try client.expect(pongOpcode, Array("between".utf8)) { frame in
-                frame.opcode == closeOpcode ? "utf8-per-fragment" : nil
+            for (payload, mistake) in [("", "utf8-per-fragment"), ("between", "control-checked-as-text")] {
+                try client.send(pingOpcode, Array(payload.utf8))
+                try client.expect(pongOpcode, Array(payload.utf8)) { $0.opcode == closeOpcode ? mistake : nil }
             }
             try client.send(continuationOpcode, Array("粘".utf8.dropFirst(1)))
             try client.expect("粘") { frame in frame.opcode == closeOpcode ? "utf8-per-fragment" : nil }

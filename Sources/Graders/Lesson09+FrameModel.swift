@@ -57,6 +57,7 @@ enum FrameMistake: String, CaseIterable {
     case afterClose = "decodes-after-close"
     case limitPerFrame = "limit-per-frame"
     case limitOnControl = "limit-on-control-frames"
+    case controlCheckedAsText = "control-checked-as-text"
     case limitIgnored = "message-limit-ignored"
     case limitLate = "message-limit-late"
     case limitOffByOne = "message-limit-off-by-one"
@@ -216,7 +217,12 @@ struct FrameModel {
     }
 
     private func look(atPartOf frame: Frame) throws {
-        guard !frame.isControl, (frame.opcode == 1 ? 1 : fragments?.opcode) == 1 else { return }
+        if frame.isControl {
+            let part = unmasked(frame, Array(buffer[frame.size...]))
+            if mistake == .controlCheckedAsText, UTF8Look(part).isWrong { throw broken("invalidText") }
+            return
+        }
+        guard (frame.opcode == 1 ? 1 : fragments?.opcode) == 1 else { return }
         switch mistake {
         case .textUnchecked, .textAtTheEnd, .textByFrame, .textPerFragment: return
         default: break
@@ -230,6 +236,7 @@ struct FrameModel {
         case 8: return try close(payload)
         case 9, 10:
             if mistake == .controlEndsMessage { fragments = nil }
+            if mistake == .controlCheckedAsText, !UTF8Look(payload).isWhole { throw broken("invalidText") }
             if mistake == .controlJoined, fragments != nil { fragments?.bytes += payload }
             return frame.opcode == 9 ? .ping(payload) : .pong(payload)
         case 0, 1, 2: break

@@ -186,7 +186,10 @@ final class FramePeer {
                     ? "final-bit-wrong"
                     : isCutByLength
                         ? "extended-length-little-endian"
-                        : frame.isRefusal ? "good-frame-refused" : ownWords(frame, insteadOf: payload) ?? cause)
+                        : frame.isRefusal && opcode == .pong && frame.payload.starts(with: closePayload(1007))
+                            && !UTF8Look(payload).isWhole
+                            ? "control-checked-as-text"
+                            : frame.isRefusal ? "good-frame-refused" : ownWords(frame, insteadOf: payload) ?? cause)
         }
         return frame
     }

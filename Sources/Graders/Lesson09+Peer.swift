@@ -227,6 +227,11 @@ final class WebSocketPeer {
         if wanted.opcode == 8 && frame.opcode == 8 && wanted.payload.count >= 2 && frame.payload.isEmpty {
             return "close-code-not-returned"
         }
+        if frame.opcode == 8, wanted.opcode == 10, frame.payload.starts(with: closePayload(1007)),
+            !UTF8Look(wanted.payload).isWhole
+        {
+            return "control-checked-as-text"
+        }
         if frame.opcode == 8, wanted.opcode != 8 { return "good-frame-refused" }
         // What was asked after the ping is answered before it.
         if wanted.opcode == 10, frame.opcode <= 2 { return "ping-not-answered" }
