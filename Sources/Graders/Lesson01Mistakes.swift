@@ -117,6 +117,11 @@ func checksumMistake(_ bytes: [UInt8], expected: UInt16, got: UInt16) -> String?
             ("odd-byte-dropped", complete(words(Array(bytes[..<even])).reduce(0) { $0 + UInt64($1) })),
         ]
     }
+    // Summed in pieces of so many bytes, the odd one at the end of each with a zero behind it.
+    for size in [65_535, 32_767, 16_383, 8191, 4095, 2047, 1023, 511, 255] where size < bytes.count {
+        let pieces = stride(from: 0, to: bytes.count, by: size).map { Array(bytes[$0...].prefix(size)) }
+        mistakes.append(("padding-in-the-middle", complete(pieces.flatMap(words).reduce(0) { $0 + UInt64($1) })))
+    }
     mistakes += [
         (
             "length-in-16-bits",

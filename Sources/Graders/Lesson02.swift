@@ -258,7 +258,11 @@ extension Trial {
         do {
             got = try [begin("format-address", [.bytes(bytes)]).value(expecting: expected)].string(0)
         } catch var failure as Failure {
-            if text.utf8.count >= Int(INET_ADDRSTRLEN) { failure.cause = "text-room-too-small" }
+            if isLongest(text) {
+                failure.cause = "no-room-for-zero"
+            } else if text.utf8.count >= Int(INET_ADDRSTRLEN) {
+                failure.cause = "text-room-too-small"
+            }
             throw failure
         }
         guard got != text else { return }

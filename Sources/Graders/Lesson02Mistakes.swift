@@ -12,6 +12,7 @@ func looseness(_ text: String, _ got: [UInt8]) -> String? {
     if !text.contains(where: \.isWhitespace), got == legacyBytes(text) {
         return digitsOnly && got == parts.map({ UInt8($0) ?? 0 }) ? "leading-zero-accepted" : "inet-addr-semantics"
     }
+    if text.contains("%") { return "scope-accepted" }
     if !digitsOnly { return "lax-number" }
     if parts.contains(where: { $0.count > 1 && $0.hasPrefix("0") }) { return "leading-zero-accepted" }
     if !text.isEmpty, parts.contains(where: { UInt8($0) == nil }) { return "number-wrapped" }
@@ -28,13 +29,23 @@ private func legacyBytes(_ text: String) -> [UInt8]? {
 func formattingMistake(_ bytes: [UInt8], _ text: String, _ got: String) -> String? {
     if got.utf8.contains(0) { return "trailing-zeros-kept" }
     if got == addressText(bytes.reversed()) { return "address-turned" }
+    if got.isEmpty && isLongest(text) { return "no-room-for-zero" }
     if got.isEmpty && text.utf8.count >= Int(INET_ADDRSTRLEN) { return "text-room-too-small" }
     return nil
+}
+
+/// As long as an address of its family can be: the constants have room for a zero byte behind it.
+func isLongest(_ text: String) -> Bool {
+    text.utf8.count == (text.contains(":") ? 39 : Int(INET_ADDRSTRLEN) - 1)
 }
 
 /// Both are a sockaddr_in or a sockaddr_in6.
 func structureMistake(_ expected: [UInt8], _ got: [UInt8], port: UInt16) -> (cause: String, detail: String?)? {
     guard got.count == expected.count else { return ("wrong-address-length", nil) }
+    // As in a sockaddr_in, where the address stands right behind the port.
+    if got.count == 28, got[4..<20] == expected[8..<24], got[8..<24] != expected[8..<24] {
+        return ("flow-info-left-out", nil)
+    }
     func differs(_ range: Range<Int>) -> Bool { got[range] != expected[range] }
     func isTurned(_ range: Range<Int>) -> Bool { Array(got[range]) == expected[range].reversed() }
     let address = expected.count == MemoryLayout<sockaddr_in>.size ? 4..<8 : 8..<24

@@ -56,6 +56,20 @@ extension Cause {
         return say("\(call.name) had room for \(call.length) bytes", "\(call.name) 的缓冲区只有 \(call.length) 字节")
     }
 
+    /// The room for the next datagram is what the last one needed.
+    static let roomOfTheOneBefore = Cause("room-of-the-one-before") { evidence in
+        let receives = evidence.timeline.calls.filter { $0.isReceive && $0.length > 0 }
+        guard
+            let index = receives.indices.dropFirst().last(where: {
+                receives[$0].length < receives[$0 - 1].length && Int64(receives[$0].length) == receives[$0 - 1].result
+            })
+        else { return nil }
+        let (before, call) = (receives[index - 1], receives[index])
+        return say(
+            "\(before.name) took \(before.result) bytes, and the next one had room for \(call.length)",
+            "\(before.name) 收到 \(before.result) 字节，下一次就只有 \(call.length) 字节的地方")
+    }
+
     static let emptyTakenForEnd = Cause("empty-taken-for-end") { evidence in
         guard
             let empty = evidence.timeline.calls.last(where: { $0.isReceive && $0.returned != nil && $0.result == 0 }),

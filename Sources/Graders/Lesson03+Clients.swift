@@ -110,6 +110,8 @@ let lesson03ConnectedClient: [Check] = [
         let (_, sender) = try server.expectMessage(message, during: call)
         try server.send(Array("at last".utf8), to: sender)
         try call.expectReturn(Array("at last".utf8))
+        // Only a send that was interrupted is made again.
+        try server.expectNothingMore(say("one datagram", "只发一个数据报"), cause: "asked-again-when-interrupted")
     },
     Check("connected-descriptors", suspects: [.descriptorLeak, .noDeadline]) { trial in
         let process = try trial.launch(descriptorLimit: 64)

@@ -167,9 +167,23 @@ let lesson03Request: [Check] = [
                 got: Deadline.nothing())
         }
         try server.closeToOthers(false)
+        let opened = now()
         let datagram = try server.expectDatagram(
             during: call, say("another attempt, once the port is open", "端口打开后的又一次尝试"))
         let attempt = try Attempt(datagram, nil, message, of: nil)
+        // A send that tells of the refusal has sent nothing. Since the port is open, none of them was made in vain twice.
+        let untold = call.subject.timeline.calls.last {
+            $0.isSend && $0.error == ECONNREFUSED && $0.entered > opened && $0.data.count >= 8
+                && $0.data[4..<8].reduce(0) { $0 << 8 | UInt32($1) } < attempt.attempt
+        }
+        if let untold {
+            throw Failure(
+                expected: say(
+                    "the attempt whose send failed with ECONNREFUSED, sent once more at once",
+                    "send 以 ECONNREFUSED 失败的那次尝试，马上再发一次"),
+                got: say("attempt \(attempt.attempt) is the next to come", "接着来的是第 \(attempt.attempt) 次尝试"),
+                cause: "refused-send-not-repeated", detail: "\(untold.callText) = -1 ECONNREFUSED")
+        }
         try server.send(attempt.answer(Array("here now".utf8)), to: attempt.sender)
         try call.expectAnswer(Array("here now".utf8), attempt: Int(attempt.attempt))
         try call.expectPauses(of: timeout, datagrams: Int(attempt.attempt))

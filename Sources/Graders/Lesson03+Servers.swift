@@ -156,7 +156,7 @@ private func serverCheck(
     let any: [Cause] = [
         .answeredElsewhere, .sentWholeBuffer, .noRoomForAddress, .repliesToFirstClient, .connectedServer,
     ]
-    return Check(id, suspects: suspects + any, body: body)
+    return Check(id, suspects: [.roomOfTheOneBefore] + suspects + any + [.readOnceOfOne], body: body)
 }
 
 extension FaultPlan {

@@ -112,6 +112,29 @@ extension Cause {
             "曾有 \(once.count) 个线程服务过，现在只有 \(still.count) 个")
     }
 
+    /// Somebody waits to be served whom nobody has looked at, and one that came later is served.
+    static let newestFirst = Cause("newest-first") { evidence in
+        let calls = evidence.timeline.calls
+        let accepts = calls.filter {
+            $0.isAccept && $0.result >= 0 && evidence.timeline.openConnections.contains(Int32($0.result))
+        }
+        func isServed(_ accept: Call) -> Bool {
+            calls.contains {
+                ($0.isReceive || $0.isSend) && Int64($0.descriptor) == accept.result && $0.entered > accept.entered
+            }
+        }
+        // Whoever waits in poll may be waiting for just this one.
+        let waitsElsewhere = evidence.timeline.blocked.contains { wait in
+            wait.isWait && !accepts.contains { $0.thread == wait.thread }
+        }
+        guard !waitsElsewhere, let first = accepts.first(where: { !isServed($0) }),
+            let last = accepts.last(where: isServed), last.entered > first.entered
+        else { return nil }
+        return say(
+            "\(last.callText) = \(last.result) is served, \(first.callText) = \(first.result) is not, and it came before",
+            "\(last.callText) = \(last.result) 得到了服务，先来的 \(first.callText) = \(first.result) 却没有")
+    }
+
     /// A connection was closed while another thread waits in recv for it: that one goes on waiting.
     static let closedUnderACall = Cause("closed-under-a-call") { evidence in
         let timeline = evidence.timeline

@@ -7,7 +7,7 @@ import Wire
 private let entry = "pool-server"
 private let exchange = lesson12Exchange
 private let limits = Lesson12.limits
-private let suspects: [Cause] = [.sharedConnection, .waitsForThread, .poolThreadGone, .turnedAway]
+private let suspects: [Cause] = [.sharedConnection, .waitsForThread, .poolThreadGone, .newestFirst, .turnedAway]
 
 let poolChecks: [Check] =
     answerChecks(entry, "pool")

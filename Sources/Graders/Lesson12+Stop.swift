@@ -60,6 +60,8 @@ func gracefulStopChecks(
             let asked = now()
             // Nobody who is not in the middle of something is left, and that is not because the grace is over.
             try idle.expectEnd(within: beforeGrace)
+            // It takes its time: the grace is seconds, not milliseconds.
+            poll(nil, 0, 500)
             do {
                 try client.expect(uppercased(message))
                 try client.expectEnd()

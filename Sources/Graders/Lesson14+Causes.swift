@@ -10,7 +10,11 @@ extension ChatPeer {
         let expected = say("the program closes \(name), with nothing more before it", "程序关闭\(name)，之前不再发送什么")
         switch try next(expected) {
         case .end, .broken: return
-        case .frame(let frame): throw Failure(expected: expected, got: Heard(frame).text, cause: cause)
+        case .frame(let frame):
+            let heard = Heard(frame)
+            // Only a member says goodbye, and none of ours has.
+            let isGoodbye = if case .message(.logout) = heard { true } else { false }
+            throw Failure(expected: expected, got: heard.text, cause: isGoodbye ? "gateway-says-its-own" : cause)
         case .late: throw Failure(expected: expected, got: say("it is still open", "它仍然开着"))
         }
     }
@@ -97,9 +101,27 @@ extension Heard {
 extension Cause {
     /// A member that is dropped is closed before its end is seen, and rightly: `closedTooEarly` is no mistake here.
     static let chatRoom: [Cause] = [
-        .broadcastUnderLock, .slowMemberBlocksAll, .readsPastTheEnd, .readOnce, .waitsForMore, .senderNotTold,
+        .sentAgainFromTheStart, .frameBegunAgain, .broadcastUnderLock, .slowMemberBlocksAll, .readsPastTheEnd,
+        .readOnce, .waitsForMore, .senderNotTold,
         .onlyOthersTold,
     ]
+
+    /// A part of some frames was taken, and what was sent next begins with a frame, and is more than their rest: one of them
+    /// was begun anew.
+    static let frameBegunAgain = Cause("sent-again-from-the-start") { evidence in
+        let sends = evidence.timeline.calls.filter(\.isSend)
+        for (index, send) in sends.enumerated() where send.result > 0 && send.result < send.length {
+            guard let next = sends[(index + 1)...].first(where: { $0.descriptor == send.descriptor }),
+                next.length > send.length - Int(send.result), next.data.count >= 5, next.data[0] == 0,
+                next.data[4] == UInt8(ascii: "{")
+            else { continue }
+            return say(
+                "\(send.name) took \(send.result) of \(send.length) bytes, and then \(next.length) were sent, not \(send.length - Int(send.result))",
+                "\(send.name) 接受了 \(send.length) 字节中的 \(send.result) 字节，接着发的是 \(next.length) 字节，不是剩下的 \(send.length - Int(send.result)) 字节"
+            )
+        }
+        return nil
+    }
 
     /// What the last receive gave, which is less or more than a frame, was taken for a message.
     static let oneReceiveOneChat = Cause("one-recv-one-message") { evidence in

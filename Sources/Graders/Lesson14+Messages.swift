@@ -189,6 +189,13 @@ extension Trial {
         }
         let got = String(validating: bytes, as: UTF8.self) == nil ? nil : readMessage(bytes)
         guard got == message else {
+            let text = String(decoding: bytes, as: UTF8.self).lowercased()
+            let isLongEscape = message.words.unicodeScalars.contains {
+                $0.value > 0xFFFF && text.contains("\\u" + String($0.value, radix: 16))
+            }
+            if isLongEscape {
+                throw Failure(expected: expected, got: quoted(bytes, most: 120), cause: "escape-of-five-digits")
+            }
             throw Failure(
                 expected: expected, got: quoted(bytes, most: 120),
                 cause: JSONValue(bytes) == nil ? cause : got.flatMap { mistakenTime(of: message, $0) })

@@ -223,9 +223,16 @@ extension Trial {
                 ($0 == event.connection ? -1 : $0) < ($1 == event.connection ? -1 : $1)
             }
             for connection in all where wanted[connection] != got[connection] {
-                throw difference(
+                var failure = difference(
                     wanted[connection] ?? [], got[connection] ?? [], connection, event, number: index + 1,
                     in: model, before: members.map(\.name))
+                let isOld = got[connection]?.contains { act in
+                    if case .message(.chatMessage) = act { true } else { false }
+                }
+                if historyLength == 0, isOld == true, case .message(_, .login) = event {
+                    failure.cause = "history-of-none"
+                }
+                throw failure
             }
         }
     }

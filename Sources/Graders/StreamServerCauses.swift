@@ -18,8 +18,8 @@ extension Cause {
 
     /// Mistakes that any check of a TCP server may run into; a check's own suspects come before them.
     static let streamServer: [Cause] = [
-        .serverServedOnce, .clientReset, .sentAgainFromTheStart, .closedTwice, .readsPastTheEnd, .goodbyeNotReadOut,
-        .closedUnread, .closedTooEarly, .sentStaleBytes, .waitsForMore, .neverClosesIt,
+        .serverServedOnce, .clientReset, .sentAgainFromTheStart, .closedTwice, .readOnce, .readsPastTheEnd,
+        .goodbyeNotReadOut, .closedUnread, .closedTooEarly, .sentStaleBytes, .waitsForMore, .neverClosesIt,
     ]
 
     // MARK: Listening
