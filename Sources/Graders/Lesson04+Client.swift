@@ -30,7 +30,7 @@ let uppercaseClientChecks: [Check] = [
             try trial.expect(try call.bytes(), equals: answer, say("the server's answer", "服务器的回答"))
         }
     },
-    Check("client-collects", suspects: [.silenceTakenForEnd, .oneReceiveIsOneMessage]) { trial in
+    Check("client-collects", suspects: [.silenceTakenForEnd, .hangUpTakenForEnd, .oneReceiveIsOneMessage]) { trial in
         let listener = try trial.listen()
         let answer = trial.random.letters(5000)
         let call = try trial.beginClient(Array("collect".utf8), to: listener.address)
@@ -117,13 +117,21 @@ let uppercaseClientChecks: [Check] = [
         try answerInUpperCase(server, call)
         try trial.expect(try call.bytes(), equals: Array("HELLO".utf8), say("the server's answer", "服务器的回答"))
     },
-    Check("client-short", suspects: [.sentAgainFromTheStart, .oneReceiveIsOneMessage, .neverHalfClosed]) { trial in
+    Check(
+        "client-short",
+        suspects: [.sentAgainFromTheStart, .hangUpTakenForEnd, .oneReceiveIsOneMessage, .neverHalfClosed]
+    ) { trial in
         let listener = try trial.listen()
         let message = trial.random.letters(300)
         let plan = FaultPlan.most(1, each: .send) + .most(1, each: .receive)
         let call = try trial.beginClient(message, to: listener.address, plan: plan)
         let server = try acceptAtTheRightPort(listener, from: call)
-        try answerInUpperCase(server, call)
+        // All of it, then a part of the answer; then the rest with its end: both sides have ended when that is read.
+        try server.expect(message)
+        try server.expectEnd()
+        try server.send(Array(uppercased(message).prefix(100)))
+        _ = try call.subject.waitForTimeline(until: Deadline(in: 2)) { $0.receivedCount >= 50 ? true : nil }
+        try server.sendAndEnd(Array(uppercased(message).dropFirst(100)))
         try trial.expect(try call.bytes(), equals: uppercased(message), say("the server's answer", "服务器的回答"))
     },
 ]

@@ -154,7 +154,7 @@ private let receiveExactlyChecks: [Check] = [
         peer.reset()
         try expectSocketError([ECONNRESET], from: call)
     },
-    Check("receive-eintr", suspects: [.readsPastTheEnd, .endUnnoticed, .oneReceiveIsOneMessage]) { trial in
+    Check("receive-eintr", suspects: [.begunAnew, .readsPastTheEnd, .endUnnoticed, .oneReceiveIsOneMessage]) { trial in
         for plan in [
             FaultPlan.fail(.receive, 1, through: 3, with: EINTR),
             .fail(.receive, 3, through: 4, with: EINTR) + .most(10, each: .receive),

@@ -73,6 +73,19 @@ extension Cause {
         return failed.map { "\($0.callText) = -1 \(errorName($0.error))" }
     }
 
+    /// Behind an interrupted receive it asks for more than before: what had come is forgotten.
+    static let begunAnew = Cause("begun-anew-after-eintr") { evidence in
+        let receives = evidence.timeline.calls.filter(\.isReceive)
+        let index = receives.indices.dropLast().last {
+            receives[$0].error == EINTR && receives[$0 + 1].length > receives[$0].length
+        }
+        guard let index, receives[..<index].contains(where: { $0.result > 0 }) else { return nil }
+        let (interrupted, next) = (receives[index], receives[index + 1])
+        return say(
+            "\(interrupted.length) bytes were missing, and then it asked for \(next.length)",
+            "本来还差 \(interrupted.length) 字节，接着却要 \(next.length) 字节")
+    }
+
     /// A receive returned 0, and the function returned what it had.
     static let endUnnoticed = Cause("end-unnoticed") { evidence in
         guard evidence.failure.got.hasPrefix(say("returned", "返回")),
@@ -97,6 +110,16 @@ extension Cause {
             $0.descriptor == connection && $0.entered > connect?.entered ?? 0
         }
         return isEnded ? nil : blocked.callText
+    }
+
+    /// It came back behind a wait, and no receive had said that this was the end.
+    static let hangUpTakenForEnd = Cause("hang-up-before-the-rest") { evidence in
+        let calls = evidence.timeline.calls
+        guard evidence.timeline.blocked.isEmpty, let last = calls.last(where: { $0.isReceive && $0.returned != nil }),
+            last.result > 0, let wait = calls.last(where: { $0.isWait && $0.result > 0 }),
+            wait.entered < last.entered || !calls.contains(where: { $0.isReceive && $0.entered > wait.entered })
+        else { return nil }
+        return say("\(last.callText) = \(last.result) was the last", "\(last.callText) = \(last.result) 是最后一次")
     }
 
     /// Its own direction has ended, and it waits without having taken anything in.
@@ -138,7 +161,10 @@ extension Cause {
         for call in evidence.timeline.calls where call.returned != nil && call.result > 0 {
             if call.isReceive { received[call.descriptor] = call }
             guard call.isSend, let before = received[call.descriptor], before.result == call.result,
-                let (was, became) = zip(before.data, call.data).first(where: { $0 >= 0x80 && $0 != $1 })
+                let (was, became) = zip(before.data, call.data).first(where: { $0 >= 0x80 && $0 != $1 }),
+                // Who queues what it has received sends something older now.
+                zip(before.data, call.data).count(where: { $0 == $1 || $0 < 0x80 && $0 & 0xDF == $1 })
+                    >= before.data.count / 2
             else { continue }
             return say("\(hexText([was])) became \(hexText([became]))", "\(hexText([was])) 变成了 \(hexText([became]))")
         }

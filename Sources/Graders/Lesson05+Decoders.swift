@@ -276,7 +276,8 @@ extension Trial {
         try expect(
             got, equals: framed(message),
             say("the frame of \(quoted(message)) (\(count) bytes)", "\(quoted(message))（\(count) 字节）的帧"),
-            cause: mistakes.first { got == $0.1 + message }?.0 ?? (isCut ? "message-in-several-frames" : nil))
+            cause: mistakes.first { got == $0.1 + message }?.0
+                ?? (isCut ? "message-in-several-frames" : got.dropFirst(4) == message[...] ? "length-miscounted" : nil))
     }
 }
 

@@ -53,8 +53,16 @@ let receiveFileChecks: [Check] = [
     Check("receive-file-two", suspects: [.closedTheSocket, .waitsForMoreThanAnnounced, .readsBeyondTheFile]) { trial in
         let inbox = try Inbox(trial)
         let (first, second) = (trial.random.bytes(1000), trial.random.bytes(10))
-        let (outcome, _) = try inbox.receive([transfer("first", first) + transfer("second", second)], files: 2)
-        try inbox.expectReturned(["first", "second"], outcome)
+        let (call, peer) = try inbox.begin(files: 2)
+        try peer.send(transfer("first", first) + transfer("second", second))
+        do { try inbox.expectReturned(["first", "second"], try call.outcome()) } catch var failure as Failure {
+            // A library that receives for it leaves no calls, and takes as much as its buffer holds.
+            let hasFirst = FileManager.default.contents(atPath: inbox.path + "/first") == Data(first)
+            if hasFirst, !inbox.names.contains("second"), !call.subject.timeline.calls.contains(where: \.isReceive) {
+                failure.cause = failure.cause ?? "reads-beyond-the-file"
+            }
+            throw failure
+        }
         try inbox.expectContent("first", first)
         try inbox.expectContent("second", second)
         try inbox.expectNames(["first", "second"])

@@ -270,9 +270,18 @@ extension Cause {
     }
 
     static let stopNotSeen = Cause("stop-not-seen") { evidence in
-        guard evidence.stopAsked != nil else { return nil }
+        guard let asked = evidence.stopAsked, !evidence.timeline.endsSomething(after: asked) else { return nil }
         // Who spins is in some wait at any moment.
         return evidence.timeline.blocked.last { $0.isWait && evidence.now > $0.entered + 50_000_000 }?.callText
+    }
+
+    /// It has begun to stop, has nothing to send any more, and waits for clients that have not ended.
+    static let waitsForTheirEnd = Cause("waits-for-their-end") { evidence in
+        guard let asked = evidence.stopAsked, evidence.timeline.endsSomething(after: asked),
+            let wait = evidence.timeline.blocked.last(where: { $0.isWait && evidence.now > $0.entered + 50_000_000 }),
+            !evidence.timeline.calls.contains(where: { $0.isSend && $0.entered > asked && $0.error == EAGAIN })
+        else { return nil }
+        return wait.callText
     }
 
     /// It knows of the stop, and waits for a client without a limit.
@@ -290,6 +299,11 @@ extension Cause {
 }
 
 extension Timeline {
+    /// A connection or a direction was ended by the program then.
+    fileprivate func endsSomething(after time: UInt64) -> Bool {
+        calls("shutdown", "close").contains { $0.entered > time }
+    }
+
     /// The last message of a client that it closed though the client had not ended, and that close.
     fileprivate var closedTalker: (receive: Call, close: Call)? {
         for close in calls("close") {

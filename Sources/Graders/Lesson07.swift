@@ -170,14 +170,14 @@ private let stoppableChecks: [Check] = [
             throw failure
         }
     },
-    Check("stop-returns", suspects: [.stopNotSeen, .mainThreadBlocked]) { trial in
+    Check("stop-returns", suspects: [.waitsForTheirEnd, .stopNotSeen, .mainThreadBlocked]) { trial in
         let server = try trial.serve("stoppable-server")
         let client = try server.connect()
         try uppercaseExchange.run(client)
         server.subject.signal(SIGTERM)
         try server.expectReturn()
     },
-    Check("stop-closes", suspects: [.stopNotSeen, .mainThreadBlocked]) { trial in
+    Check("stop-closes", suspects: [.waitsForTheirEnd, .stopNotSeen, .mainThreadBlocked]) { trial in
         let server = try trial.serve("stoppable-server")
         let client = try server.connect()
         try uppercaseExchange.run(client)
@@ -187,7 +187,10 @@ private let stoppableChecks: [Check] = [
         try client.expectEnd()
         try server.expectAllClosed(before)
     },
-    Check("stop-finishes-answers", suspects: [.restForgotten, .stoppedTooEarly, .alwaysAsksToWrite, .stopNotSeen]) {
+    Check(
+        "stop-finishes-answers",
+        suspects: [.restForgotten, .stoppedTooEarly, .alwaysAsksToWrite, .waitsForTheirEnd, .stopNotSeen]
+    ) {
         trial in
         // The server has patience for a second, and a busy machine may keep us from reading for as long.
         for isLast in [false, false, true] {
@@ -233,7 +236,9 @@ private let stoppableChecks: [Check] = [
         }
         try other.expectReturn()
     },
-    Check("stop-waits-quietly", suspects: [.alwaysAsksToWrite, .pollsInsteadOfWaiting, .stopNotSeen]) { trial in
+    Check(
+        "stop-waits-quietly", suspects: [.alwaysAsksToWrite, .pollsInsteadOfWaiting, .waitsForTheirEnd, .stopNotSeen]
+    ) { trial in
         let server = try trial.serve("stoppable-server")
         let client = try server.connect()
         try uppercaseExchange.run(client)
@@ -241,7 +246,8 @@ private let stoppableChecks: [Check] = [
         server.subject.signal(SIGTERM)
         try server.expectReturn()
     },
-    Check("stop-not-held-up", suspects: [.cutsWhoIsSlow, .blockedInSend, .stopHeldUp, .stopNotSeen]) { trial in
+    Check("stop-not-held-up", suspects: [.cutsWhoIsSlow, .blockedInSend, .stopHeldUp, .waitsForTheirEnd, .stopNotSeen])
+    { trial in
         // A client that never takes its answer cannot keep the server from stopping.
         let server = try trial.serve("stoppable-server")
         let deaf = try server.connect(smallBuffers: true)

@@ -236,6 +236,15 @@ extension StreamListener {
     func url(_ target: String = "/") -> String { "http://" + authority + target }
 }
 
+extension StreamPeer {
+    /// A few bytes and the end of the stream in one segment: who has seen the ones could have seen the other.
+    func sendAndEnd(_ bytes: [UInt8]) throws {
+        let count = Sockets.send(descriptor, bytes, bytes.count, MSG_NOSIGNAL | Int32(MSG_MORE))
+        guard count == bytes.count else { throw LabError("\(bytes.count) bytes do not fit into an empty buffer") }
+        halfClose()
+    }
+}
+
 // MARK: - The server's end of a connection
 
 struct ReceivedRequest {
@@ -264,13 +273,7 @@ final class ServedConnection {
     func answer(_ bytes: [UInt8]) throws { try peer.send(bytes) }
     func close() { peer.close() }
 
-    /// The answer and the end of the stream in one segment: who has seen the one could have seen the other.
-    func answerAndEnd(_ text: String) throws {
-        let bytes = Array(text.utf8)
-        let count = Sockets.send(peer.descriptor, bytes, bytes.count, MSG_NOSIGNAL | Int32(MSG_MORE))
-        guard count == bytes.count else { throw LabError("a short answer does not fit into an empty buffer") }
-        peer.halfClose()
-    }
+    func answerAndEnd(_ text: String) throws { try peer.sendAndEnd(Array(text.utf8)) }
 
     /// A whole request, as RFC 9112 has it; what is not so is said.
     ///

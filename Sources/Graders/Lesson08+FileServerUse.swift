@@ -167,7 +167,11 @@ private let fileUseChecks: [Check] =
             let answer = try client.answerHead(to: "GET /large.bin")
             try answer.expect(200, "GET /large.bin")
             try check("truncate", truncate(trial.site + "/large.bin", 8 << 20))
-            let count = try client.takeUntilEnd()
+            let count: Int
+            do { count = try client.takeUntilEnd() } catch var failure as Failure {
+                failure.cause = failure.cause ?? "waits-for-the-file"
+                throw failure
+            }
             if case .length = answer.ending, count >= largeSize {
                 throw Failure(
                     expected: say("at most 8 MiB, and the end of the connection", "最多 8 MiB，然后连接结束"),

@@ -139,7 +139,9 @@ extension Trial {
             var cause: String? = mistake
             // Refused, and rightly; but what should have been refused had been accepted before.
             let isBehind = steps.count > after.count
-            if let refused = answer.refused, !isBehind { cause = statuses.contains(refused) ? nil : "wrong-refusal" }
+            if let refused = answer.refused, !isBehind {
+                cause = statuses.contains(refused) ? "good-requests-lost" : "wrong-refusal"
+            }
             if answer.error != nil { cause = answer.isEndless ? "event-again" : "another-error" }
             throw Failure(
                 expected: say("fed ", "输入 ") + quoted(bytes, most: 120)

@@ -153,9 +153,10 @@ extension Trial {
 }
 
 extension Server {
-    /// One request on a connection of its own.
+    /// One request on a connection of its own, which is closed then: a server has so many descriptors.
     func ask(_ request: String) throws -> HTTPAnswer {
         let client = try connect()
+        defer { client.close() }
         try client.send(request)
         let line = request.prefix { $0 != "\r\n" }
         return try client.answer(to: String(line.hasSuffix(" HTTP/1.1") ? line.dropLast(9) : line))

@@ -184,12 +184,14 @@ final class FramePeer {
                     ? byteDifference(expected: payload, got: frame.payload) : [],
                 cause: isSame
                     ? "final-bit-wrong"
-                    : isCutByLength
-                        ? "extended-length-little-endian"
-                        : frame.isRefusal && opcode == .pong && frame.payload.starts(with: closePayload(1007))
-                            && !UTF8Look(payload).isWhole
-                            ? "control-checked-as-text"
-                            : frame.isRefusal ? "good-frame-refused" : ownWords(frame, insteadOf: payload) ?? cause)
+                    : frame.payload == payload && frame.opcode <= 2 && opcode.rawValue <= 2
+                        ? "opcode-changed"
+                        : isCutByLength
+                            ? "extended-length-little-endian"
+                            : frame.isRefusal && opcode == .pong && frame.payload.starts(with: closePayload(1007))
+                                && !UTF8Look(payload).isWhole
+                                ? "control-checked-as-text"
+                                : frame.isRefusal ? "good-frame-refused" : ownWords(frame, insteadOf: payload) ?? cause)
         }
         return frame
     }

@@ -248,7 +248,7 @@ let readOptionsChecks: [Check] = [
             try trial.expectRead(
                 socket, say("a socket with timeouts of \(receive) and \(send) ms", "时限为 \(receive) 和 \(send) 毫秒的套接字"))
         }
-    },
+    }.explained(first: [.wrongValueType]),
     Check("read-flags", suspects: Cause.readingOptions) { trial in
         let listener = try OwnedSocket(AF_INET, SOCK_STREAM)
         let any = try SocketAddress(host: "127.0.0.1", port: 0)

@@ -123,12 +123,12 @@ extension Cause {
                 ($0.isReceive || $0.isSend) && Int64($0.descriptor) == accept.result && $0.entered > accept.entered
             }
         }
-        // Whoever waits in poll may be waiting for just this one.
-        let waitsElsewhere = evidence.timeline.blocked.contains { wait in
-            wait.isWait && !accepts.contains { $0.thread == wait.thread }
-        }
-        guard !waitsElsewhere, let first = accepts.first(where: { !isServed($0) }),
-            let last = accepts.last(where: isServed), last.entered > first.entered
+        guard let first = accepts.first(where: { !isServed($0) }), let last = accepts.last(where: isServed),
+            last.entered > first.entered,
+            // Whoever waits in poll, and has begun to since, may be waiting for just this one.
+            !evidence.timeline.blocked.contains(where: { wait in
+                wait.isWait && wait.entered > first.entered && !accepts.contains { $0.thread == wait.thread }
+            })
         else { return nil }
         return say(
             "\(last.callText) = \(last.result) is served, \(first.callText) = \(first.result) is not, and it came before",

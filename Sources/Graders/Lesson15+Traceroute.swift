@@ -65,7 +65,11 @@ let tracerouteChecks: [Check] = [
         switch try play.peer.receive(during: play.call, until: Deadline(in: 0), expected: silence) {
         case .nothing: break
         case .datagram:
-            throw Failure(expected: silence, got: say("one came", "来了一个"), cause: "any-answer-taken")
+            play.call.subject.catchUp()
+            let last = play.call.subject.timeline.calls.last { $0.isReceive && $0.returned != nil && !$0.failed }
+            throw Failure(
+                expected: silence, got: say("one came", "来了一个"),
+                cause: last?.result == 0 ? "empty-taken-for-end" : "any-answer-taken")
         case .outcome(let outcome): throw Failure(expected: silence, got: outcome.text, cause: "any-answer-taken")
         }
         try play.exceed(probe, by: "10.1.0.1")
