@@ -155,7 +155,16 @@ extension Trial {
                 return now() > timeline.lastTransfer + 400_000_000 ? true : nil
             }
             switch held {
-            case true?: return message
+            case true?:
+                // A send that waits has some room again before it is woken; whatever wakes it, a shutdown too, lets it take
+                // all of a small piece. Not before waking changes nothing is there an answer that cannot go out.
+                try server.subject.pause()
+                let woken = now()
+                server.subject.resume()
+                let moves = try server.subject.waitForTimeline(until: Deadline(in: 0.3)) { timeline -> Bool? in
+                    timeline.lastTransfer > woken ? true : nil
+                }
+                if moves == nil { return message }
             case false?: continue
             case nil:
                 // Something still moves, little by little: where it stands is not known.
