@@ -166,6 +166,23 @@ extension Cause {
     }
 
     /// The same, and it was the program that did not put it in.
+    /// It asks about one client alone, whether there is room to send to it.
+    static let waitsForOneClient = Cause("waits-for-one-client") { evidence in
+        let timeline = evidence.timeline
+        guard let wait = timeline.blocked.last(where: \.isWait), let sets = wait.selected, sets.readable.isEmpty,
+            sets.writable.count == 1, timeline.openConnections.contains(sets.writable[0])
+        else { return nil }
+        return wait.callText
+    }
+
+    /// It waits until it can write what came from one side, and hears nothing from the other.
+    static let oneDirectionAtATime = Cause("one-direction-at-a-time") { evidence in
+        guard let wait = evidence.timeline.blocked.last(where: \.isWait), let sets = wait.selected,
+            sets.readable.isEmpty, !sets.writable.isEmpty
+        else { return nil }
+        return wait.callText
+    }
+
     static let leftOutOfTheSet = Cause("left-out-of-the-set") { evidence in
         evidence.timeline.leftOut.flatMap { $0.isSelects ? nil : $0.text }
     }
@@ -233,6 +250,16 @@ extension Cause {
             asked.contains(where: { $0.entered < last.entered && $0.descriptor == last.descriptor })
         else { return nil }
         return last.callText
+    }
+
+    /// The same where the end was the last that it looked at.
+    static let endedAtTheEnd = Cause("ended-with-bytes-pending") { evidence in
+        let moves = evidence.timeline.calls.filter { $0.isSend || $0.isReceive }
+        let kept = evidence.timeline.kept
+        guard let last = moves.last, last.isReceive, last.result == 0, last.length > 0, kept > 0 else { return nil }
+        return say(
+            "\(last.callText) = 0, and \(kept) bytes were received and not sent on",
+            "\(last.callText) = 0，还有 \(kept) 字节收到了却没有转发")
     }
 
     /// It ended a direction, or came back, and kept bytes that had come before the end.

@@ -70,7 +70,8 @@ private let selectServerChecks: [Check] =
 
 /// Mistakes that any check of a server over select may run into.
 private let selectSuspects: [Cause] = [
-    .stateOfTheOneBefore, .restForgotten, .tooFewBits, .setNotRebuilt, .leftOutOfTheSet, .alwaysAsksToWrite,
+    .stateOfTheOneBefore, .restForgotten, .tooFewBits, .waitsForOneClient, .setNotRebuilt, .leftOutOfTheSet,
+    .alwaysAsksToWrite,
     .acceptBlocks,
 ]
 
@@ -210,7 +211,10 @@ private let duplexChatChecks: [Check] = [
         try chat.screen.expect(shown)
         try chat.finish()
     },
-    Check("duplex-half-close", suspects: [.shortSend, .endedWithBytesPending, .closedBothDirections, .blockedOnOne]) {
+    Check(
+        "duplex-half-close",
+        suspects: [.endedAtTheEnd, .shortSend, .endedWithBytesPending, .closedBothDirections, .blockedOnOne]
+    ) {
         trial in
         // Some is still to be sent when it reads the end.
         let chat = try trial.beginChat(plan: .most(5, each: .send))
@@ -223,7 +227,10 @@ private let duplexChatChecks: [Check] = [
         try chat.screen.expect("answer to them")
         try chat.finish()
     },
-    Check("duplex-peer-leaves", suspects: [.shortSend, .resetTakenForEnd, .endedWithBytesPending, .blockedOnOne]) {
+    Check(
+        "duplex-peer-leaves",
+        suspects: [.endedAtTheEnd, .shortSend, .resetTakenForEnd, .endedWithBytesPending, .blockedOnOne]
+    ) {
         trial in
         // Some is still to be shown when it receives the end.
         let chat = try trial.beginChat(plan: .most(5, each: .send))
@@ -254,7 +261,7 @@ private let duplexChatChecks: [Check] = [
         chat.peer.halfClose()
         _ = try chat.call.value()
     },
-    Check("duplex-deaf-peer", suspects: [.blockedInSend, .resetTakenForEnd]) { trial in
+    Check("duplex-deaf-peer", suspects: [.blockedInSend, .oneDirectionAtATime, .resetTakenForEnd]) { trial in
         let chat = try trial.beginChat(smallBuffers: true)
         _ = try chat.keyboard.sendUntilStuck([UInt8](repeating: UInt8(ascii: "k"), count: 8 << 20))
         // The peer has read nothing yet, and what it says must be seen.

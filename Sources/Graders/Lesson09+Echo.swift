@@ -136,7 +136,7 @@ let webSocketEchoChecks: [Check] =
                 try client.expect(pongOpcode, Array(payload.utf8)) { $0.opcode == closeOpcode ? mistake : nil }
             }
             try client.send(continuationOpcode, Array("粘".utf8.dropFirst(1)))
-            try client.expect("粘") { frame in frame.opcode == closeOpcode ? "utf8-per-fragment" : nil }
+            try client.expect("粘") { frame in frame.opcode == closeOpcode ? "control-frame-resets-text" : nil }
         },
         Check("echo-ping", suspects: [.pingNotAnswered]) { trial in
             let client = try trial.serve(server).webSocket(trial)
@@ -293,7 +293,7 @@ let webSocketEchoChecks: [Check] =
                 try client.stream.send(
                     client.frame(textOpcode, text) + client.frame(pingOpcode, [UInt8(round)])
                         + client.frame(binaryOpcode, text))
-                try client.expect(textOpcode, text)
+                try client.expect(textOpcode, text) { $0.opcode == pongOpcode ? "pong-overtakes" : nil }
                 do { try client.expect(pongOpcode, [UInt8(round)]) } catch var failure as Failure {
                     // All three came at once. Who ignores pings answers what stands behind this one.
                     if failure.got == say("nothing", "什么也没有") { failure.cause = "one-recv-one-frame" }

@@ -57,6 +57,7 @@ enum FrameMistake: String, CaseIterable {
     case afterClose = "decodes-after-close"
     case limitPerFrame = "limit-per-frame"
     case limitOnControl = "limit-on-control-frames"
+    case controlResetsText = "control-frame-resets-text"
     case controlCheckedAsText = "control-checked-as-text"
     case limitIgnored = "message-limit-ignored"
     case limitLate = "message-limit-late"
@@ -85,6 +86,8 @@ struct FrameModel {
     private var cuts: [Int] = []
     /// The message whose first fragment has come.
     private var fragments: (opcode: UInt8, bytes: [UInt8])?
+    /// From where on its text is checked: for those who forget what they have checked.
+    private var textStart = 0
     private var isClosed = false
 
     private struct Broken: Error { var name: String }
@@ -228,7 +231,7 @@ struct FrameModel {
         default: break
         }
         let part = unmasked(frame, Array(buffer[frame.size...]))
-        if UTF8Look((fragments?.bytes ?? []) + part).isWrong { throw broken("invalidText") }
+        if UTF8Look((fragments?.bytes.dropFirst(textStart) ?? []) + part).isWrong { throw broken("invalidText") }
     }
 
     private mutating func end(of frame: Frame, _ payload: [UInt8]) throws -> WebSocketEvent? {
@@ -236,6 +239,7 @@ struct FrameModel {
         case 8: return try close(payload)
         case 9, 10:
             if mistake == .controlEndsMessage { fragments = nil }
+            if mistake == .controlResetsText { textStart = fragments?.bytes.count ?? 0 }
             if mistake == .controlCheckedAsText, !UTF8Look(payload).isWhole { throw broken("invalidText") }
             if mistake == .controlJoined, fragments != nil { fragments?.bytes += payload }
             return frame.opcode == 9 ? .ping(payload) : .pong(payload)
@@ -251,12 +255,13 @@ struct FrameModel {
         }
         let bytes = (before?.bytes ?? []) + payload
         if mistake == .limitLate, bytes.count > limit { throw broken("tooLong") }
-        if opcode == 1 { try check(bytes, last: payload, isFinal: frame.isFinal) }
+        if before == nil { textStart = 0 }
+        if opcode == 1 { try check(Array(bytes.dropFirst(textStart)), last: payload, isFinal: frame.isFinal) }
         guard frame.isFinal else {
             fragments = (opcode, bytes)
             return nil
         }
-        fragments = nil
+        (fragments, textStart) = (nil, 0)
         return opcode == 1 ? .text(bytes) : .binary(bytes)
     }
 
