@@ -29,7 +29,7 @@ let crowdChatChecks: [Check] = [
             }
         }
         try slow.expectNothingBefore()
-    },
+    }.explained(first: [.frameBegunAgain]),
     Check("server-deaf-member", suspects: Cause.chatRoom) { trial in
         let server = try trial.serve(chatServer14)
         let members = try trial.room(server, "ann", "bob")
