@@ -42,10 +42,6 @@ func isLongest(_ text: String) -> Bool {
 /// Both are a sockaddr_in or a sockaddr_in6.
 func structureMistake(_ expected: [UInt8], _ got: [UInt8], port: UInt16) -> (cause: String, detail: String?)? {
     guard got.count == expected.count else { return ("wrong-address-length", nil) }
-    // As in a sockaddr_in, where the address stands right behind the port.
-    if got.count == 28, got[4..<20] == expected[8..<24], got[8..<24] != expected[8..<24] {
-        return ("flow-info-left-out", nil)
-    }
     func differs(_ range: Range<Int>) -> Bool { got[range] != expected[range] }
     func isTurned(_ range: Range<Int>) -> Bool { Array(got[range]) == expected[range].reversed() }
     let address = expected.count == MemoryLayout<sockaddr_in>.size ? 4..<8 : 8..<24
@@ -61,7 +57,11 @@ func structureMistake(_ expected: [UInt8], _ got: [UInt8], port: UInt16) -> (cau
                 "要求端口 \(port)，字节表示的是 \(port.byteSwapped)")
         )
     }
-    if differs(address) { return isTurned(address) ? ("address-turned", nil) : nil }
+    if differs(address) {
+        // Right behind the port it stands in a sockaddr_in; a sockaddr_in6 has the flow information there.
+        if address.count == 16, got[4..<20] == expected[address] { return ("flow-info-left-out", nil) }
+        return isTurned(address) ? ("address-turned", nil) : nil
+    }
     return differs(2..<4) ? nil : ("padding-not-zero", nil)
 }
 

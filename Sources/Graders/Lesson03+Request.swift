@@ -171,7 +171,8 @@ let lesson03Request: [Check] = [
         let datagram = try server.expectDatagram(
             during: call, say("another attempt, once the port is open", "端口打开后的又一次尝试"))
         let attempt = try Attempt(datagram, nil, message, of: nil)
-        // A send that tells of the refusal has sent nothing. Since the port is open, none of them was made in vain twice.
+        // A send that tells of an earlier refusal has sent nothing: now that the port is open, the same attempt sent again
+        // would have come.
         let untold = call.subject.timeline.calls.last {
             $0.isSend && $0.error == ECONNREFUSED && $0.entered > opened && $0.data.count >= 8
                 && $0.data[4..<8].reduce(0) { $0 << 8 | UInt32($1) } < attempt.attempt

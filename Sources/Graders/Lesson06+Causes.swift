@@ -165,7 +165,6 @@ extension Cause {
         return evidence.timeline.leftOut.flatMap { $0.isSelects ? $0.text : nil }
     }
 
-    /// The same, and it was the program that did not put it in.
     /// It asks about one client alone, whether there is room to send to it.
     static let waitsForOneClient = Cause("waits-for-one-client") { evidence in
         let timeline = evidence.timeline
@@ -183,6 +182,7 @@ extension Cause {
         return wait.callText
     }
 
+    /// It waits without somebody whom it had asked about, and it was the program that did not put it in.
     static let leftOutOfTheSet = Cause("left-out-of-the-set") { evidence in
         evidence.timeline.leftOut.flatMap { $0.isSelects ? nil : $0.text }
     }
@@ -252,6 +252,13 @@ extension Cause {
         return last.callText
     }
 
+    /// It ended a direction, or came back, and kept bytes that had come before the end.
+    static let endedWithBytesPending = Cause("ended-with-bytes-pending") { evidence in
+        let kept = evidence.timeline.kept
+        guard kept > 0, evidence.returned != nil || !evidence.timeline.calls("shutdown").isEmpty else { return nil }
+        return say("\(kept) bytes were received and not sent on", "有 \(kept) 字节收到了却没有转发")
+    }
+
     /// The same where the end was the last that it looked at.
     static let endedAtTheEnd = Cause("ended-with-bytes-pending") { evidence in
         let moves = evidence.timeline.calls.filter { $0.isSend || $0.isReceive }
@@ -260,13 +267,6 @@ extension Cause {
         return say(
             "\(last.callText) = 0, and \(kept) bytes were received and not sent on",
             "\(last.callText) = 0，还有 \(kept) 字节收到了却没有转发")
-    }
-
-    /// It ended a direction, or came back, and kept bytes that had come before the end.
-    static let endedWithBytesPending = Cause("ended-with-bytes-pending") { evidence in
-        let kept = evidence.timeline.kept
-        guard kept > 0, evidence.returned != nil || !evidence.timeline.calls("shutdown").isEmpty else { return nil }
-        return say("\(kept) bytes were received and not sent on", "有 \(kept) 字节收到了却没有转发")
     }
 
     /// What came last in one direction has no newline, and nobody has tried to send any of it.

@@ -21,8 +21,7 @@ private let selectServerChecks: [Check] =
         Check(
             "select-fd-setsize",
             suspects: [.anotherCallThanSelect] + Cause.eachClientsOwn + [.pastTheSet] + selectSuspects
-        ) {
-            trial in
+        ) { trial in
             // Numbers from 3 on are the program's, so the last of these clients do not fit into a set.
             let server = try trial.serve("select-server", descriptorLimit: 2048)
             try trial.needsDescriptors(Int(FD_SETSIZE) + 100)
@@ -71,8 +70,7 @@ private let selectServerChecks: [Check] =
 /// Mistakes that any check of a server over select may run into.
 private let selectSuspects: [Cause] = [
     .stateOfTheOneBefore, .restForgotten, .tooFewBits, .waitsForOneClient, .setNotRebuilt, .leftOutOfTheSet,
-    .alwaysAsksToWrite,
-    .acceptBlocks,
+    .alwaysAsksToWrite, .acceptBlocks,
 ]
 
 // MARK: - Connecting

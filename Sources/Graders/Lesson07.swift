@@ -151,6 +151,9 @@ private let idleTimeoutChecks: [Check] = [
     },
 ]
 
+/// Mistakes of who was asked to stop, and has not.
+private let stopSuspects: [Cause] = [.waitsForTheirEnd, .stopNotSeen]
+
 private let stoppableChecks: [Check] = [
     Check("stop-serves") { trial in
         let server = try trial.serve("stoppable-server")
@@ -170,14 +173,14 @@ private let stoppableChecks: [Check] = [
             throw failure
         }
     },
-    Check("stop-returns", suspects: [.waitsForTheirEnd, .stopNotSeen, .mainThreadBlocked]) { trial in
+    Check("stop-returns", suspects: stopSuspects + [.mainThreadBlocked]) { trial in
         let server = try trial.serve("stoppable-server")
         let client = try server.connect()
         try uppercaseExchange.run(client)
         server.subject.signal(SIGTERM)
         try server.expectReturn()
     },
-    Check("stop-closes", suspects: [.waitsForTheirEnd, .stopNotSeen, .mainThreadBlocked]) { trial in
+    Check("stop-closes", suspects: stopSuspects + [.mainThreadBlocked]) { trial in
         let server = try trial.serve("stoppable-server")
         let client = try server.connect()
         try uppercaseExchange.run(client)
@@ -188,10 +191,8 @@ private let stoppableChecks: [Check] = [
         try server.expectAllClosed(before)
     },
     Check(
-        "stop-finishes-answers",
-        suspects: [.restForgotten, .stoppedTooEarly, .alwaysAsksToWrite, .waitsForTheirEnd, .stopNotSeen]
-    ) {
-        trial in
+        "stop-finishes-answers", suspects: [.restForgotten, .stoppedTooEarly, .alwaysAsksToWrite] + stopSuspects
+    ) { trial in
         // The server has patience for a second, and a busy machine may keep us from reading for as long.
         for isLast in [false, false, true] {
             // A little at a time, so that there are rounds to go when it has seen the stop.
@@ -236,9 +237,7 @@ private let stoppableChecks: [Check] = [
         }
         try other.expectReturn()
     },
-    Check(
-        "stop-waits-quietly", suspects: [.alwaysAsksToWrite, .pollsInsteadOfWaiting, .waitsForTheirEnd, .stopNotSeen]
-    ) { trial in
+    Check("stop-waits-quietly", suspects: [.alwaysAsksToWrite, .pollsInsteadOfWaiting] + stopSuspects) { trial in
         let server = try trial.serve("stoppable-server")
         let client = try server.connect()
         try uppercaseExchange.run(client)
@@ -246,8 +245,7 @@ private let stoppableChecks: [Check] = [
         server.subject.signal(SIGTERM)
         try server.expectReturn()
     },
-    Check("stop-not-held-up", suspects: [.cutsWhoIsSlow, .blockedInSend, .stopHeldUp, .waitsForTheirEnd, .stopNotSeen])
-    { trial in
+    Check("stop-not-held-up", suspects: [.cutsWhoIsSlow, .blockedInSend, .stopHeldUp] + stopSuspects) { trial in
         // A client that never takes its answer cannot keep the server from stopping.
         let server = try trial.serve("stoppable-server")
         let deaf = try server.connect(smallBuffers: true)

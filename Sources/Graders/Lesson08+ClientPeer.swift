@@ -240,9 +240,12 @@ extension StreamPeer {
     /// A few bytes and the end of the stream in one segment: who has seen the ones could have seen the other.
     func sendAndEnd(_ bytes: [UInt8]) throws {
         let count = Sockets.send(descriptor, bytes, bytes.count, MSG_NOSIGNAL | Int32(MSG_MORE))
-        // A connection that is broken says so there.
-        if count < 0 { return try send(bytes) }
-        guard count == bytes.count else { throw LabError("\(bytes.count) bytes do not fit into an empty buffer") }
+        if count < 0 {
+            // A connection that is broken says so there; an interrupted call has sent nothing.
+            try send(bytes)
+        } else if count != bytes.count {
+            throw LabError("\(bytes.count) bytes do not fit into an empty buffer")
+        }
         halfClose()
     }
 }

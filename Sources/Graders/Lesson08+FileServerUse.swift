@@ -48,7 +48,8 @@ private let fileUseChecks: [Check] =
             try trial.expectMemory(
                 of: server, since: before, say("for four clients who do not take their 64 MiB", "四个客户端不取走各自的 64 MiB"),
                 "whole-file-kept")
-            // Longer than a request may take, and much less than an answer may. One of them goes on then, and misses nothing.
+            // Not to wait for something: this is longer than a request may take, and much less than an answer may. One of
+            // them goes on then, and misses nothing.
             poll(nil, 0, Int32(Lesson08.clientTimeout + 1000))
             var rest = HTTPAnswer()
             rest.ending = .length(3 * pattern.count)
@@ -106,7 +107,7 @@ private let fileUseChecks: [Check] =
             // Late, and in time: their seconds begin with the connection, and anew behind each answer.
             let server = try trial.serveSite()
             let first = try server.connect()
-            poll(nil, 0, 900)
+            poll(nil, 0, 900)  // a late client is what is played here, and below
             let second = try server.connect()
             for (client, pause) in [(first, 1000), (second, 900), (first, 1000), (second, 900)] {
                 poll(nil, 0, Int32(pause))
@@ -167,11 +168,7 @@ private let fileUseChecks: [Check] =
             let answer = try client.answerHead(to: "GET /large.bin")
             try answer.expect(200, "GET /large.bin")
             try check("truncate", truncate(trial.site + "/large.bin", 8 << 20))
-            let count: Int
-            do { count = try client.takeUntilEnd() } catch var failure as Failure {
-                failure.cause = failure.cause ?? "waits-for-the-file"
-                throw failure
-            }
+            let count = try client.takeUntilEnd(causeIfLate: "waits-for-the-file")
             if case .length = answer.ending, count >= largeSize {
                 throw Failure(
                     expected: say("at most 8 MiB, and the end of the connection", "最多 8 MiB，然后连接结束"),

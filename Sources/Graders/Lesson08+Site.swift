@@ -228,7 +228,10 @@ extension Server {
                     expected: say(
                         "a client that does not complete a request is closed after \(Int(limit)) s",
                         "\(Int(limit)) 秒内没有发完请求的客户端被关闭"),
-                    got: say("after \(Int(patience)) s it is still open", "\(Int(patience)) 秒后仍然开着"),
+                    got: refused.isSuperset(of: open.map(\.descriptor))
+                        ? say(
+                            "408, and after \(Int(patience)) s it is still open", "408，而且 \(Int(patience)) 秒后仍然开着")
+                        : say("after \(Int(patience)) s it is still open", "\(Int(patience)) 秒后仍然开着"),
                     cause: trickle.isEmpty ? "silent-client-kept" : "slow-client-kept")
             }
             sent += 1
@@ -366,7 +369,7 @@ extension StreamPeer {
     }
 
     /// Takes what still comes, until the program has closed or reset the connection.
-    func takeUntilEnd() throws -> Int {
+    func takeUntilEnd(causeIfLate: String? = nil) throws -> Int {
         var count = 0
         let deadline = Deadline(in: 30)
         let expected = say("the program sends, and closes \(name)", "程序发送，然后关闭\(name)")
@@ -380,7 +383,8 @@ extension StreamPeer {
             case .late:
                 throw Failure(
                     expected: expected,
-                    got: say("\(byteCount(count)), and it is still open", "收到 \(byteCount(count))，仍然开着"))
+                    got: say("\(byteCount(count)), and it is still open", "收到 \(byteCount(count))，仍然开着"),
+                    cause: causeIfLate)
             }
         }
     }

@@ -284,7 +284,7 @@ private let ownStoreChecks: [Check] =
             do {
                 for _ in 0..<12 {
                     try other.send(part)
-                    poll(nil, 0, 400)
+                    poll(nil, 0, 400)  // a slow client is what is played here
                 }
                 try other.answer(to: "PUT /slow").expect(
                     201, say("PUT /slow, 1,024 bytes every 400 ms", "PUT /slow，每 400 毫秒 1,024 字节"))

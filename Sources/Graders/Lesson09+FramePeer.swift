@@ -36,6 +36,16 @@ struct IncomingFrame: Equatable {
     }
 }
 
+/// A text where the same bytes should be binary, or the other way round; or a ping that was closed with 1007, as a text would be.
+func mistakenOpcode(
+    _ got: UInt8, _ payload: [UInt8], insteadOf opcode: UInt8, _ wanted: [UInt8]
+) -> String? {
+    if got != opcode, got <= 2, opcode <= 2, payload == wanted { return "opcode-changed" }
+    let isRefused = got == Opcode.close.rawValue && opcode == Opcode.pong.rawValue
+    return isRefused && payload.starts(with: closePayload(1007)) && !UTF8Look(wanted).isWhole
+        ? "control-checked-as-text" : nil
+}
+
 func frameName(_ opcode: UInt8) -> String {
     Opcode(rawValue: opcode).map { "\($0)" } ?? say("opcode \(opcode)", "操作码 \(opcode)")
 }
@@ -174,26 +184,25 @@ final class FramePeer {
         try checkMask(frame)
         let isSame = frame.reserved == 0 && frame.opcode == opcode.rawValue && frame.payload == payload
         guard frame.isFinal, isSame else {
-            // The first bytes of it, as many as its length says with the bytes of that the other way round.
-            let isCutByLength =
-                (126...0xFFFF).contains(payload.count) && payload.starts(with: frame.payload)
-                && frame.payload.count == Int(UInt16(payload.count).byteSwapped)
             throw Failure(
                 expected: say("\(wanted) on \(name)", "\(name)收到 \(wanted)"), got: frame.text,
                 difference: frame.opcode == opcode.rawValue
                     ? byteDifference(expected: payload, got: frame.payload) : [],
-                cause: isSame
-                    ? "final-bit-wrong"
-                    : frame.payload == payload && frame.opcode <= 2 && opcode.rawValue <= 2
-                        ? "opcode-changed"
-                        : isCutByLength
-                            ? "extended-length-little-endian"
-                            : frame.isRefusal && opcode == .pong && frame.payload.starts(with: closePayload(1007))
-                                && !UTF8Look(payload).isWhole
-                                ? "control-checked-as-text"
-                                : frame.isRefusal ? "good-frame-refused" : ownWords(frame, insteadOf: payload) ?? cause)
+                cause: isSame ? "final-bit-wrong" : mistake(in: frame, insteadOf: opcode, payload) ?? cause)
         }
         return frame
+    }
+
+    /// What any check can tell from a frame alone.
+    private func mistake(in frame: IncomingFrame, insteadOf opcode: Opcode, _ payload: [UInt8]) -> String? {
+        if let cause = mistakenOpcode(frame.opcode, frame.payload, insteadOf: opcode.rawValue, payload) { return cause }
+        // The first bytes of it, as many as its length says with the bytes of that the other way round.
+        if (126...0xFFFF).contains(payload.count), payload.starts(with: frame.payload),
+            frame.payload.count == Int(UInt16(payload.count).byteSwapped)
+        {
+            return "extended-length-little-endian"
+        }
+        return frame.isRefusal ? "good-frame-refused" : ownWords(frame, insteadOf: payload)
     }
 
     func expect(_ text: String) throws { try expect(.text, Array(text.utf8)) }

@@ -219,18 +219,11 @@ final class WebSocketPeer {
         if frame.isMasked { return "server-masks" }
         if frame.isLongForm { return "longer-form-used" }
         if frame.reserved != 0 { return "reserved-bits-sent" }
-        if wanted.opcode == 1 && frame.opcode == 2 && frame.payload == wanted.payload
-            || wanted.opcode == 2 && frame.opcode == 1 && frame.payload == wanted.payload
-        {
-            return "opcode-changed"
+        if let cause = mistakenOpcode(frame.opcode, frame.payload, insteadOf: wanted.opcode, wanted.payload) {
+            return cause
         }
         if wanted.opcode == 8 && frame.opcode == 8 && wanted.payload.count >= 2 && frame.payload.isEmpty {
             return "close-code-not-returned"
-        }
-        if frame.opcode == 8, wanted.opcode == 10, frame.payload.starts(with: closePayload(1007)),
-            !UTF8Look(wanted.payload).isWhole
-        {
-            return "control-checked-as-text"
         }
         if frame.opcode == 8, wanted.opcode != 8 { return "good-frame-refused" }
         // What was asked after the ping is answered before it.

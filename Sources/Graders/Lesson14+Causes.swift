@@ -102,8 +102,7 @@ extension Cause {
     /// A member that is dropped is closed before its end is seen, and rightly: `closedTooEarly` is no mistake here.
     static let chatRoom: [Cause] = [
         .sentAgainFromTheStart, .frameBegunAgain, .broadcastUnderLock, .slowMemberBlocksAll, .readsPastTheEnd,
-        .readOnce, .waitsForMore, .senderNotTold,
-        .onlyOthersTold,
+        .readOnce, .waitsForMore, .senderNotTold, .onlyOthersTold,
     ]
 
     /// A part of some frames was taken, and what was sent next begins with a frame, and is more than their rest: one of them

@@ -193,12 +193,10 @@ extension Trial {
             let isLongEscape = message.words.unicodeScalars.contains {
                 $0.value > 0xFFFF && text.contains("\\u" + String($0.value, radix: 16))
             }
-            if isLongEscape {
-                throw Failure(expected: expected, got: quoted(bytes, most: 120), cause: "escape-of-five-digits")
-            }
+            let another = JSONValue(bytes) == nil ? cause : got.flatMap { mistakenTime(of: message, $0) }
             throw Failure(
                 expected: expected, got: quoted(bytes, most: 120),
-                cause: JSONValue(bytes) == nil ? cause : got.flatMap { mistakenTime(of: message, $0) })
+                cause: isLongEscape ? "escape-of-five-digits" : another)
         }
     }
 }

@@ -199,7 +199,6 @@ private struct RoomModel {
 
 extension Trial {
     /// Lets all this happen in the student's room, and compares.
-    ///
     fileprivate func expectRoom(_ events: [RoomEvent], historyLength: Int = 50) throws {
         // A quarter of a second apart: exact as numbers.
         func time(_ index: Int) -> Double { 1_766_000_000 + Double(index) / 4 }
@@ -223,16 +222,9 @@ extension Trial {
                 ($0 == event.connection ? -1 : $0) < ($1 == event.connection ? -1 : $1)
             }
             for connection in all where wanted[connection] != got[connection] {
-                var failure = difference(
+                throw difference(
                     wanted[connection] ?? [], got[connection] ?? [], connection, event, number: index + 1,
                     in: model, before: members.map(\.name))
-                let isOld = got[connection]?.contains { act in
-                    if case .message(.chatMessage) = act { true } else { false }
-                }
-                if historyLength == 0, isOld == true, case .message(_, .login) = event {
-                    failure.cause = "history-of-none"
-                }
-                throw failure
             }
         }
     }
@@ -291,6 +283,8 @@ extension Trial {
             {
                 found = "history-wrong-end"
             }
+            let isAnyLine = got.contains { if case .message(.chatMessage) = $0 { true } else { false } }
+            if model.historyLength == 0, isAnyLine { found = "history-of-none" }
         case .message(_, .login(let name)) where wanted == [.message(.loginResponse(refusal: .badName))]:
             if name.count <= RoomRules.nameLimit && name.utf8.count > RoomRules.nameLimit {
                 found = "limit-in-characters"

@@ -235,8 +235,9 @@ extension WebSocketPeer {
         let sentence = say("\(wanted.words) on \(stream.name)", "\(stream.name)收到 \(wanted.words)")
         let frame = try nextPastPings(sentence)
         guard frame != wanted else { return }
-        let isText = frame.opcode != opcode && frame.payload == payload && frame.opcode <= 2
-        throw Failure(expected: sentence, got: frame.words, cause: isText ? "opcode-changed" : nil)
+        throw Failure(
+            expected: sentence, got: frame.words,
+            cause: mistakenOpcode(frame.opcode, frame.payload, insteadOf: opcode, payload))
     }
 
     /// - Returns: its code; nil if it has none.

@@ -52,7 +52,9 @@ private struct EchoConversation {
                 decoder.feed(chunk)
                 while let message = try decoder.next() { try sendAll(client, encodeFrame(message: message)) }
             }
-        } catch {}
+        } catch {
+            // Only this client is concerned: its connection is closed.
+        }
     }
 
     private func receiveChunk() throws -> [UInt8]? {

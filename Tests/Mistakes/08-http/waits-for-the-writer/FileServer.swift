@@ -96,7 +96,9 @@ private final class Session {
             }
         } catch Over.politely {
             partings()
-        } catch {}
+        } catch {
+            // Only this client is concerned: its connection is closed.
+        }
     }
 
     private func next() throws -> RequestEvent? {

@@ -72,7 +72,9 @@ private final class Session {
             if try shakeHands() { try talk() }
             // What was said last has to arrive: the end of our side goes behind it.
             shutdown(descriptor, SHUT_WR)
-        } catch {}
+        } catch {
+            // Only this client is concerned: its connection is closed.
+        }
     }
 
     private func shakeHands() throws -> Bool {
