@@ -351,6 +351,12 @@ public final class StreamListener {
     /// The next connection that a server of the program's makes.
     public func accept(by server: Server) throws -> StreamPeer { try accept(by: server.subject, answered: nil) }
 
+    /// Takes a connection out of the queue, if one is there, whosever it is: for one more that is being opened.
+    public func makeRoom() {
+        let connection = acceptCloseOnExec(descriptor)
+        if connection >= 0 { trial.closeAtTheEnd(connection) }
+    }
+
     private func accept(by subject: Subject, answered: Interruption?) throws -> StreamPeer {
         let name = trial.nextConnectionName()
         let expected = say("the program connects to \(address)", "程序连接 \(address)")

@@ -40,10 +40,16 @@ struct TriedPool {
         try trial.begin("pool-do", [.int(number), .list(jobs.map(\.value))], in: process)
     }
 
-    func outcomes(of call: PendingCall) throws -> [Outcome] {
-        guard case .list(let values) = try call.value(expecting: say("all jobs come to an end", "所有任务都结束")) else {
-            throw LabError("pool-do answers with a list")
+    /// - Parameter cause: that some have not ended, and no thread is in any call that the tap sees, means this.
+    func outcomes(of call: PendingCall, causeIfIdle cause: String? = nil) throws -> [Outcome] {
+        let answer: Value
+        do { answer = try call.value(expecting: say("all jobs come to an end", "所有任务都结束")) } catch var failure
+            as Failure
+        {
+            if failure.cause == nil, call.subject.timeline.blocked.isEmpty { failure.cause = cause }
+            throw failure
         }
+        guard case .list(let values) = answer else { throw LabError("pool-do answers with a list") }
         return try values.map {
             guard case .list(let pair) = $0, pair.count == 2, case .int(let took) = pair[1] else {
                 throw LabError("pool-do answers with pairs")
