@@ -57,9 +57,11 @@ extension Cause {
 
     /// Nobody answers, and it waits on: the deadline is nobody's.
     static let waitsWithoutDeadline = Cause("deadline-ignored") { evidence in
-        if let wait = evidence.timeline.blocked.last(where: { $0.isWait || $0.isReceive || $0.isSend }) {
-            return wait.callText
+        // Who spins is in some call at any moment.
+        let blocked = evidence.timeline.blocked.last {
+            $0.isWait || ($0.isReceive || $0.isSend) && evidence.now > $0.entered + 50_000_000
         }
+        if let blocked { return blocked.callText }
         return evidence.timeline.count("connect") > 3 ? "" : nil
     }
 

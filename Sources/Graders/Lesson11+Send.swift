@@ -127,8 +127,8 @@ extension Trial {
         let listener = try listen(smallBuffers: true)
         let (call, peer) = try beginSend(random.letters(6 << 20), to: listener, timeout: 2000)
         // A peer that reads a little now and then, as much as it takes for one more send: there is always room again before the
-        // time is over. But never so much that one long send could be through with all of it in time. Its pace is that of
-        // the time limit, which no scale changes.
+        // time is over. But never so much that one long send could be through with all of it in time: 4 KiB every 5 ms. Its
+        // pace is that of the time limit, which no scale changes.
         let pause = 1 / Deadline.scale
         let deadline = Deadline()
         var longest: UInt64 = 0
@@ -137,8 +137,8 @@ extension Trial {
         while outcome == nil && !deadline.hasPassed {
             let sent = call.subject.timeline.sentCount
             while outcome == nil && !deadline.hasPassed && call.subject.timeline.sentCount == sent {
-                _ = try peer.receive(65_536, until: Deadline(in: pause / 20), expected: say("it sends", "它在发送"))
-                outcome = try call.outcomeSoFar(within: pause / 20)
+                _ = try peer.receive(4096, until: Deadline(in: pause / 20), expected: say("it sends", "它在发送"))
+                outcome = try call.outcomeSoFar(within: pause / 200)
             }
             longest = max(longest, now() - taken)
             taken = now()

@@ -19,7 +19,9 @@ private func heldUpBy(_ call: PendingCall, _ listener: StreamListener, jobs: Int
     let deadline = Deadline()
     while !deadline.hasPassed {
         listener.makeRoom()
-        let goesOn = try call.subject.waitForTimeline(until: Deadline(in: 0.1)) { $0.sends.count >= sent + 2 ? true : nil }
+        let goesOn = try call.subject.waitForTimeline(until: Deadline(in: 0.1)) {
+            $0.sends.count >= sent + 2 ? true : nil
+        }
         if goesOn == true { return "connects-under-lock" }
     }
     return "free-and-not-lent"
