@@ -224,7 +224,8 @@ extension Cause {
         return nil
     }
 
-    /// A pool that is smaller than the crowd: every thread of it waits for a client, and more clients are there.
+    /// A pool that is smaller than the crowd: every thread of it waits for a client, and more clients are there. Or nobody is
+    /// in accept any more, for who is served already has taken the last place.
     static let fewThreads = Cause("fewer-threads-than-clients") { evidence in
         let timeline = evidence.timeline
         let waiting = Set(timeline.blocked.filter(\.isReceive).map(\.thread)).count
@@ -238,6 +239,12 @@ extension Cause {
                 && !timeline.calls.contains {
                     $0.isReceive && $0.descriptor == Int32(accept.result) && $0.entered > accept.entered
                 }
+        }
+        if waiting > 1, waiting == open.count, !timeline.blocked.contains(where: { $0.isAccept || $0.isWait }),
+            let last = accepted.last, evidence.now > (last.returned ?? evidence.now) + 500_000_000
+        {
+            return say(
+                "\(waiting) clients are served, and nobody calls accept", "\(waiting) 个客户端在服务中，没有人再调用 accept")
         }
         guard isLeftAlone, waiting > 1, open.count > waiting, timeline.blocked.contains(where: \.isAccept) else {
             return nil
