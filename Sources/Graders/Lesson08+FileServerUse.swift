@@ -126,14 +126,19 @@ private let fileUseChecks: [Check] =
         },
         Check("file-leavers", suspects: [.connectionLeak, .clientEndedServer] + Cause.http) { trial in
             let server = try trial.serveSite(descriptorLimit: 64)
-            for number in 0..<100 {
-                let client = try server.connect(smallBuffers: number % 2 == 0)
-                try client.send("GET /large.bin HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                try client.answerHead(to: "GET /large.bin").expect(200, "GET /large.bin")
-                client.reset()
-                if number % 10 == 9 { try server.expectHello() }
+            do {
+                for number in 0..<100 {
+                    let client = try server.connect(smallBuffers: number % 2 == 0)
+                    try client.send("GET /large.bin HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                    try client.answerHead(to: "GET /large.bin").expect(200, "GET /large.bin")
+                    client.reset()
+                    if number % 10 == 9 { try server.expectHello() }
+                }
+                try server.expectHello()
+            } catch var failure as Failure {
+                if server.isFullOfFiles { failure.cause = "file-left-open" }
+                throw failure
             }
-            try server.expectHello()
         },
         Check("file-opened", suspects: [.connectionLeak] + Cause.http) { trial in
             let server = try trial.serveSite(descriptorLimit: 64)
@@ -151,9 +156,7 @@ private let fileUseChecks: [Check] =
                         try client.answer(to: "GET \(target)").expect(statuses, "GET \(target)")
                     }
                 } catch var failure as Failure {
-                    // What the table is full of, if not of connections.
-                    let others = server.subject.descriptorCount - server.openSockets.count
-                    if others > 40 { failure.cause = "folder-left-open" }
+                    if server.isFullOfFiles { failure.cause = "folder-left-open" }
                     throw failure
                 }
             }

@@ -153,6 +153,9 @@ extension Trial {
 }
 
 extension Server {
+    /// Of a table of 64: what it is full of are no connections.
+    var isFullOfFiles: Bool { subject.descriptorCount - openSockets.count > 40 }
+
     /// One request on a connection of its own, which is closed then: a server has so many descriptors.
     func ask(_ request: String) throws -> HTTPAnswer {
         let client = try connect()

@@ -51,7 +51,7 @@ private let backEndAnswerChecks: [Check] = [
                 if target.contains("?"), answer.status == 404 { failure.cause = "query-not-cut-off" }
                 throw failure
             }
-            if let body { try answer.expectBody(Array(body.utf8), "GET \(target)") }
+            if let body { try answer.expectText(body, "GET \(target)") }
         }
     },
     Check("back-end-upper", suspects: sharedSuspects) { trial in
@@ -120,7 +120,7 @@ private let backEndAnswerChecks: [Check] = [
             try healthExchange.visit(server)
         }
     },
-    Check("back-end-forwarded", suspects: backEndSuspects) { trial in
+    Check("back-end-forwarded", suspects: sharedSuspects) { trial in
         let server = try trial.serve(entry)
         let name = "\(server.subject.processNumber)"
         let asked = [

@@ -38,13 +38,22 @@ extension StreamPeer {
     }
 
     /// - Parameter body: nil: any.
+    /// - Parameter cause: that it has another body means this.
     func expectAnswer(to request: String, _ status: Int, _ body: String?, cause: String? = nil) throws {
-        do {
-            let answer = try answer(to: request)
-            try answer.expect(status, request)
-            if let body { try answer.expectBody(Array(body.utf8), request) }
-        } catch var failure as Failure {
-            if failure.cause == nil { failure.cause = cause }
+        let answer = try answer(to: request)
+        try answer.expect(status, request)
+        if let body { try answer.expectText(body, request, cause: cause) }
+    }
+}
+
+extension HTTPAnswer {
+    /// - Parameter cause: that it has another body means this.
+    func expectText(_ text: String, _ request: String, cause: String? = nil) throws {
+        do { try expectBody(Array(text.utf8), request) } catch var failure as Failure {
+            // `NAME ADDRESS SCHEME`: all is right but who answers.
+            let behindName = Array(text.utf8.drop { $0 != UInt8(ascii: " ") })
+            let isAnotherName = !behindName.isEmpty && body.drop { $0 != UInt8(ascii: " ") }.elementsEqual(behindName)
+            failure.cause = failure.cause ?? (isAnotherName ? "another-name" : cause)
             throw failure
         }
     }

@@ -4,7 +4,7 @@ import GraderKit
 import Sockets
 
 let stopSignalChecks: [Check] = [
-    Check("stop-signal-readable", suspects: [.signalNotCaught]) { trial in
+    Check("stop-signal-readable", suspects: [.signalNotCaught, .signalTaken]) { trial in
         for signal in [SIGTERM, SIGINT] {
             let (program, descriptor) = try trial.stopDescriptor()
             try trial.expect(
@@ -16,7 +16,7 @@ let stopSignalChecks: [Check] = [
                 say("readable after \(name(signal))", "\(name(signal)) 之后可读"), cause: "signal-not-told")
         }
     },
-    Check("stop-signal-stays", suspects: [.signalNotCaught]) { trial in
+    Check("stop-signal-stays", suspects: [.signalNotCaught, .signalTaken]) { trial in
         let (program, descriptor) = try trial.stopDescriptor()
         program.signal(SIGTERM)
         // Each thread asks for itself.
@@ -26,7 +26,7 @@ let stopSignalChecks: [Check] = [
                 say("readable, again and again", "一直可读"), cause: "signal-told-once")
         }
     },
-    Check("stop-signal-often", suspects: [.signalNotCaught]) { trial in
+    Check("stop-signal-often", suspects: [.signalNotCaught, .signalTaken]) { trial in
         let (program, descriptor) = try trial.stopDescriptor()
         for round in 0..<20 {
             for _ in 0..<50 { program.signal(round % 2 == 0 ? SIGTERM : SIGINT) }
@@ -65,6 +65,14 @@ extension Trial {
 }
 
 extension Cause {
+    /// Somebody has read what made the descriptor readable, and somebody else waits for that.
+    static let signalTaken = Cause("signal-told-once") { evidence in
+        let timeline = evidence.timeline
+        guard let wait = timeline.blocked.last(where: \.isWait) else { return nil }
+        let taken = timeline.calls.last { $0.isReceive && $0.result > 0 && $0.entered < wait.entered }
+        return taken.map { say("\($0.callText), and then \(wait.callText)", "\($0.callText)，然后 \(wait.callText)") }
+    }
+
     /// The signal's default action ended the process.
     static let signalNotCaught = Cause("signal-not-caught") { evidence in
         switch evidence.ending?.signal {
