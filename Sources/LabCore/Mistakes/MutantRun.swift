@@ -168,7 +168,12 @@ public struct MutantRun: Sendable {
         _ mutant: Mutant, _ source: String, _ name: String, _ builder: ProgramBuilder, _ known: [EquivalentMutant]
     ) throws(CommandError) -> Mutant {
         var mutant = mutant
-        defer { builder.remove(name) }
+        let folder = builder.place(of: name).root.path
+        Interrupts.add(folder: folder)
+        defer {
+            builder.remove(name)
+            Interrupts.remove(folder: folder)
+        }
         let equivalent = known.first { MutantRun.fits($0, mutant) }
         guard case .built(let program) = try builder.build(name, files: [mutant.file: Data(source.utf8)]) else {
             mutant.fate = .notCompiling

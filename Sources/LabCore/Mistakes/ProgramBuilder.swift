@@ -177,7 +177,7 @@ struct ProgramBuilder: Sendable {
         return .broken(result.output)
     }
 
-    /// `place` and all in it will not be needed again.
+    /// It will not be needed again.
     func remove(_ name: String) { try? FileManager.default.removeItem(at: place(of: name).root) }
 
     private func run(_ words: [String]) throws(CommandError) -> Subprocess.Result {
