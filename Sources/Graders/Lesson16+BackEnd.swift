@@ -323,8 +323,14 @@ func stopCheck(
                         expected: ended.expected, got: say("your server function returned", "服务器函数返回了"),
                         cause: returned)
                 }
-            } catch let failure as Failure {
-                guard attempt == 1, now() > stopped, now() - stopped > patience / 2 else { throw failure }
+            } catch var failure as Failure {
+                guard attempt == 1, now() > stopped, now() - stopped > patience / 2 else {
+                    // All that was begun had run out of time while the listener was still waited for.
+                    if let stoppedServer, stoppedServer.closedItsListener(after: stopped + patience / 2) {
+                        failure.cause = "still-accepts"
+                    }
+                    throw failure
+                }
                 trial.note(say("that took long: once more", "耗时太长：再试一次"))
             }
         }

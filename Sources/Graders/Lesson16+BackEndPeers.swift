@@ -5,6 +5,14 @@ import Sockets
 import Wire
 
 extension Server {
+    /// - Parameter time: on the monotonic clock, in nanoseconds.
+    func closedItsListener(after time: UInt64) -> Bool {
+        let calls = subject.timeline.calls
+        guard let listener = calls.last(where: { $0.name == "listen" && $0.result == 0 }) else { return false }
+        return calls.first { $0.closes(listener.descriptor) && $0.entered > listener.entered }.map { $0.entered > time }
+            ?? false
+    }
+
     /// A client that has sent a part of a request, and the program has received it.
     func begin(_ part: [UInt8]) throws -> StreamPeer {
         let client = try connect()

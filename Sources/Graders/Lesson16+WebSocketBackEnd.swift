@@ -158,17 +158,26 @@ private let webSocketChecks: [Check] = [
         for stream in [mute.stream, half, deaf.stream] { stream.close() }
     },
     stopCheck("ws-stop-talker", suspects: suspects, returned: "left-open-at-the-end") { trial, stop in
-        // Somebody who never stops talking: the stop is seen all the same.
-        let server = try trial.serve(entry)
+        // Somebody who never stops talking: the stop is seen all the same. The program takes a few bytes at a time, so that
+        // there is always something to read, and little enough that it is through with it in its patience.
+        let server = try trial.serve(entry, plan: .most(16, each: .receive))
         let client = try server.webSocket(trial)
         try client.send("first")
         try client.expectPastPings(textOpcode, Array("first".utf8))
-        stop(server)
+        var room: Int32 = 16 << 10
+        setsockopt(client.stream.descriptor, SOL_SOCKET, SO_SNDBUF, &room, socklen_t(MemoryLayout<Int32>.size))
+        let talk = client.frame(textOpcode, trial.random.letters(900))
+        var rest = talk[...]
         var code: UInt16?
-        let frame = client.frame(textOpcode, Array("and another thing".utf8))
+        var isStopped = false
         let deadline = Deadline()
         while !deadline.hasPassed {
-            _ = try client.stream.sendWhatFits(frame)
+            while case let count = try client.stream.sendWhatFits(Array(rest)), count > 0 {
+                rest = rest.count == count ? talk[...] : rest.dropFirst(count)
+            }
+            // Nothing more fits in: it has much to read.
+            if !isStopped { stop(server) }
+            isStopped = true
             guard case .frame(let frame) = try client.next(say("an echo, or a close frame", "回显或关闭帧")) else { break }
             if frame.opcode == closeOpcode {
                 code = frame.payload.count >= 2 ? UInt16(frame.payload[0]) << 8 | UInt16(frame.payload[1]) : 0
@@ -178,8 +187,11 @@ private let webSocketChecks: [Check] = [
         guard code == 1001 else {
             throw Failure(
                 expected: say("a close frame with 1001, in the middle of talk", "说话途中收到代码 1001 的关闭帧"),
-                got: code.map { "\($0)" } ?? say("none", "没有"), cause: "wrong-close-code")
+                got: code.map { "\($0)" } ?? say("none", "没有"),
+                cause: code == nil ? "stop-behind-a-talker" : "wrong-close-code")
         }
+        // It ends its frame, as anybody does, and then answers.
+        if rest.count < talk.count { try client.stream.send(Array(rest)) }
         try client.send(closeOpcode, [0x03, 0xE9])
         try trial.expectReturn(server, cause: "waits-for-who-is-gone")
     },

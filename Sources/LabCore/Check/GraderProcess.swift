@@ -157,10 +157,13 @@ struct GraderProcess {
                     open.removeAll { $0 == event.fd }
                 } else if event.fd == output {
                     last = DispatchTime.now()
+                    // What has come before has no newline in it. A line may have the megabytes of a timeline.
+                    var looked = line.count
                     line += buffer.prefix(count)
-                    while let end = line.firstIndex(of: 0x0a) {
+                    while let end = line[looked...].firstIndex(of: 0x0a) {
                         let verdict = take(String(decoding: line[..<end], as: UTF8.self), &outcome, &complaint)
                         line.removeSubrange(...end)
+                        looked = 0
                         if let verdict, isEnough(verdict) { return .enough }
                     }
                 } else {
