@@ -160,7 +160,10 @@ extension PendingCall {
     func expectNothingThrown() throws {
         let outcome = try outcome()
         guard case .returned = outcome else {
-            throw Failure(expected: say("it sends and returns", "发送后正常返回"), got: outcome.text)
+            let sent = subject.timeline.sends.last
+            throw Failure(
+                expected: say("it sends and returns", "发送后正常返回"), got: outcome.text,
+                cause: sent?.length == 0 && sent?.result == 0 ? "zero-taken-for-failure" : nil)
         }
     }
 }

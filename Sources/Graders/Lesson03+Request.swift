@@ -188,6 +188,7 @@ let lesson03Request: [Check] = [
         try server.send(attempt.answer(Array("here now".utf8)), to: attempt.sender)
         try call.expectAnswer(Array("here now".utf8), attempt: Int(attempt.attempt))
         try call.expectPauses(of: timeout, datagrams: Int(attempt.attempt))
+        if call.keepsOneConnectedSocket { try trial.expectRefusedSendMadeAgain() }
     },
     Check("request-largest", suspects: [.bufferTooSmall]) { trial in
         let server = try trial.datagramPeer()
@@ -352,7 +353,36 @@ extension Cause {
     }
 }
 
+extension PendingCall {
+    /// All attempts go through one socket that is connected: there a refusal that comes late is what the next send returns.
+    fileprivate var keepsOneConnectedSocket: Bool {
+        let calls = subject.timeline.calls
+        let connected = calls.filter { $0.name == "connect" && $0.result == 0 }.map(\.descriptor)
+        return connected.count == 1 && calls.allSatisfy { !$0.isSend || $0.descriptor == connected[0] }
+    }
+}
+
 extension Trial {
+    /// The refusal of attempt 1 comes only after its time, and the send of attempt 2 tells of it.
+    fileprivate func expectRefusedSendMadeAgain() throws {
+        let server = try datagramPeer()
+        let message = random.letters(20)
+        let call = try ask(
+            "request", message, at: server.address, timeout: scaled(200), attempts: 5,
+            plan: .fail(.send, 2, with: ECONNREFUSED))
+        let first = try server.expectAttempt(1, message, during: call)
+        let expected = say(
+            "attempt 2, whose first send failed with ECONNREFUSED", "第 2 次尝试，它的第一个 send 以 ECONNREFUSED 失败")
+        let next = try Attempt(try server.expectDatagram(during: call, expected), nil, message, of: first)
+        guard next.attempt == 2 else {
+            throw Failure(
+                expected: expected, got: say("attempt \(next.attempt)", "第 \(next.attempt) 次尝试"),
+                cause: "refused-send-not-repeated")
+        }
+        try server.send(next.answer(Array("here now".utf8)), to: next.sender)
+        try call.expectAnswer(Array("here now".utf8), attempt: 2)
+    }
+
     /// One request that is answered at its first attempt.
     func exchange(with server: DatagramPeer, _ message: [UInt8], in process: Subject? = nil) throws -> Attempt {
         let call = try ask(
