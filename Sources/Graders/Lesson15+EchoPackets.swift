@@ -14,8 +14,11 @@ let echoPacketChecks: [Check] = [
         }
     },
     Check("request-checksum") { trial in
-        // An odd length; a sum that needs more than 16 bits, more than once; the largest there is.
+        // An odd length; a sum of exactly 0x10000, and one that is 0x10000 after its first folding; a sum that needs more
+        // than 16 bits, more than once; the largest there is.
         try trial.expectRequest(1, 1, [0xAB])
+        try trial.expectRequest(0x7000, 0x8000, [0x08, 0x00])
+        try trial.expectRequest(0xFFFF, 0xF800, [])
         try trial.expectRequest(0xFFFF, 0xFFFF, Array(repeating: 0xFF, count: 1001))
         try trial.expectRequest(7, 8, Array(repeating: 0xFF, count: 65_000))
         try trial.expectRequest(9, 10, trial.random.bytes(1473))
