@@ -12,6 +12,8 @@ public final class StreamPeer {
     private let trial: Trial
     private let subject: Subject
     private var isOpen = true
+    /// Its own side was ended, by `halfClose`.
+    public private(set) var isHalfClosed = false
     /// Everything that was received.
     public private(set) var received: [UInt8] = []
     /// Since when the program may have heard nothing from here: it was connected, sent, or took what came.
@@ -282,6 +284,7 @@ public final class StreamPeer {
     public func halfClose() {
         trial.note(say("\(name): half-close", "\(name)：半关闭"))
         shutdown(descriptor, SHUT_WR)
+        isHalfClosed = true
     }
 
     public func close() {

@@ -168,8 +168,9 @@ public final class Trial {
             functions = subject
         }
         note(say("call \(entry)", "调用 \(entry)"))
+        let asked = now()
         try subject.call(entry, arguments)
-        return PendingCall(trial: self, subject: subject, entry: entry)
+        return PendingCall(trial: self, subject: subject, entry: entry, asked: asked)
     }
 
     // MARK: Notes
@@ -261,6 +262,8 @@ public struct PendingCall {
     let trial: Trial
     public let subject: Subject
     let entry: String
+    /// When it was asked for (ns): no clock of the function's began to run before.
+    public let asked: UInt64
 
     public enum Outcome: Sendable {
         case returned(Value)

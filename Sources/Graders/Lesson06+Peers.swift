@@ -124,6 +124,19 @@ struct Chat {
         try expectReturn()
     }
 
+    /// The peer has ended: it returns, though more could be typed.
+    func expectEnd() throws {
+        do { _ = try call.value() } catch var failure as Failure {
+            // It was told once, and so has heard of it, and waits for something else.
+            let ends = call.subject.timeline.calls.filter { $0.isReceive && $0.returned != nil && $0.result == 0 }
+            if failure.cause == nil, Set(ends.map(\.descriptor)).count == ends.count, ends.count > (keyboard.isHalfClosed ? 1 : 0)
+            {
+                failure.cause = "waits-for-both-ends"
+            }
+            throw failure
+        }
+    }
+
     /// It throws, since the connection is broken.
     func expectError() throws {
         let outcome = try call.outcome()
@@ -137,7 +150,7 @@ struct Chat {
 
     /// It returns, and has closed neither input nor output: they are the caller's.
     func expectReturn() throws {
-        _ = try call.value()
+        try expectEnd()
         let expected = say("input and output are still open when it has returned", "返回之后，输入和输出仍然打开")
         for lent in [keyboard, screen] {
             if case .late = try lent.receive(1, until: Deadline(at: 0), expected: expected) { continue }

@@ -236,7 +236,7 @@ private let duplexChatChecks: [Check] = [
         chat.peer.halfClose()
         try chat.screen.expect("good night, and good luck")
         // Nobody types anything more, and it ends all the same.
-        _ = try chat.call.value()
+        try chat.expectEnd()
         // A peer that has broken off has not said that it was done: the caller has to hear of it.
         let broken = try trial.beginChat()
         try broken.peer.send("good n")
@@ -257,7 +257,7 @@ private let duplexChatChecks: [Check] = [
         try chat.peer.send("x")
         try chat.screen.expect("x")
         chat.peer.halfClose()
-        _ = try chat.call.value()
+        try chat.expectEnd()
     },
     Check("duplex-deaf-peer", suspects: [.blockedInSend, .oneDirectionAtATime, .resetTakenForEnd]) { trial in
         let chat = try trial.beginChat(smallBuffers: true)
@@ -266,7 +266,7 @@ private let duplexChatChecks: [Check] = [
         try chat.peer.send("stop typing!")
         try chat.screen.expect("stop typing!")
         chat.peer.halfClose()
-        _ = try chat.call.value()
+        try chat.expectEnd()
         // One that breaks off with much on its way to it.
         let broken = try trial.beginChat(smallBuffers: true)
         _ = try broken.keyboard.sendUntilStuck([UInt8](repeating: UInt8(ascii: "k"), count: 8 << 20))

@@ -334,7 +334,7 @@ private func readingMistake(_ name: String, _ got: SocketState, _ right: SocketS
     case "SO_SNDBUF" where got.sendBuffer * 2 == right.sendBuffer,
         "SO_RCVBUF" where got.receiveBuffer * 2 == right.receiveBuffer:
         return "halved-the-buffer"
-    case "SO_LINGER" where right.linger == .off && got.linger != .off: return "linger-time-without-linger"
+    case "SO_LINGER" where (right.linger == .off) != (got.linger == .off): return "linger-time-without-linger"
     case "SO_KEEPALIVE" where right.keepAlive == .off: return "timers-taken-for-keep-alive"
     case "SO_RCVTIMEO" where isUnitMistake(got.receiveTimeout, right.receiveTimeout),
         "SO_SNDTIMEO" where isUnitMistake(got.sendTimeout, right.sendTimeout):

@@ -220,7 +220,7 @@ extension PendingCall {
                 "返回 \(byteCount(bytes.count))，.\(named(ending))"))
         let ended = now()
         try outcome.expectReceived(bytes, ending, taken: subject.timeline.receivedCount)
-        try expectNotEarly(timeout, subject.timeline, ended)
+        try expectNotEarly(timeout, ended)
     }
 }
 
