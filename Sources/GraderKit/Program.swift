@@ -66,6 +66,9 @@ public struct FaultPlan: Sendable {
         FaultPlan(["\(calls.rawValue)%\(n):errno=\(code)"])
     }
 
+    /// Nothing is sent into a socket of which poll says that there is no room.
+    public static let noSendWithoutRoom = FaultPlan(["send:errno=\(EAGAIN)"])
+
     /// Every getaddrinfo finds this numeric address, too, before the others: a name with several addresses.
     public static func resolves(also address: String) -> FaultPlan { FaultPlan(["resolve:also=\(address)"]) }
 

@@ -129,8 +129,8 @@ struct Chat {
         do { _ = try call.value() } catch var failure as Failure {
             // It was told once, and so has heard of it, and waits for something else.
             let ends = call.subject.timeline.calls.filter { $0.isReceive && $0.returned != nil && $0.result == 0 }
-            if failure.cause == nil, Set(ends.map(\.descriptor)).count == ends.count, ends.count > (keyboard.isHalfClosed ? 1 : 0)
-            {
+            let isOnceEach = Set(ends.map(\.descriptor)).count == ends.count
+            if failure.cause == nil, isOnceEach, ends.count > (keyboard.isHalfClosed ? 1 : 0) {
                 failure.cause = "waits-for-both-ends"
             }
             throw failure

@@ -195,8 +195,9 @@ private let stoppableChecks: [Check] = [
     ) { trial in
         // The server has patience for a second, and a busy machine may keep us from reading for as long.
         for isLast in [false, false, true] {
-            // A little at a time, so that there are rounds to go when it has seen the stop.
-            let server = try trial.serve("stoppable-server", plan: .most(100, each: .send))
+            // A little at a time, so that there are rounds to go when it has seen the stop. And what it keeps then must wait
+            // for room: a socket that is full may still take the few bytes that are left.
+            let server = try trial.serve("stoppable-server", plan: .most(100, each: .send) + .noSendWithoutRoom)
             let (client, message) = try trial.halfAnswered(by: server)
             let began = now()
             server.subject.signal(SIGTERM)

@@ -210,11 +210,16 @@ private func otherCalls() -> Value {
 /// of errno. For fault plans.
 private func repeated(_ arguments: [Value]) throws -> Value {
     let (client, server) = try pair(arguments.string(2))
-    if try arguments.string(2) == "nonblocking" {
+    if try ["nonblocking", "nearly-full"].contains(arguments.string(2)) {
         for descriptor in [client, server] { _ = fcntl(descriptor, F_SETFL, O_NONBLOCK) }
     }
     var word = Array("0123456789".utf8)
     var room = [UInt8](repeating: 0, count: 10)
+    if try arguments.string(2) == "nearly-full" {
+        // Until poll says that there is no room. There is some.
+        var writable = pollfd(fd: client, events: Int16(POLLOUT), revents: 0)
+        while poll(&writable, 1, 0) == 1 { try check("send", hiddenSend(client, &word, 10, MSG_NOSIGNAL)) }
+    }
     let listener = try bound(SOCK_STREAM)
     listen(listener, 50)
     let address = try SocketAddress.local(of: listener)

@@ -116,6 +116,18 @@ final class FaultPlanTests: ProbeTestCase {
         }
     }
 
+    /// A socket that is nearly full takes ten bytes more, though poll says that it has no room.
+    func testNothingIsSentWithoutRoom() throws {
+        let again = -Int(EAGAIN)
+        for call in ["send", "sendto", "sendmsg", "write", "writev"] {
+            XCTAssertEqual(try results(call, on: "nearly-full", plan: .none), [10, 10, 10, 10], call)
+            XCTAssertEqual(
+                try results(call, on: "nearly-full", plan: .noSendWithoutRoom), [again, again, again, again], call)
+            XCTAssertEqual(try results(call, on: "nonblocking", plan: .noSendWithoutRoom), [10, 10, 10, 10], call)
+            XCTAssertEqual(try results(call, plan: .noSendWithoutRoom), [10, 10, 10, 10], call)
+        }
+    }
+
     /// A socketpair that the program made itself is no network.
     func testTheProgramsOwnPairIsLeftAlone() throws {
         for call in ["send", "sendmsg", "write"] {
