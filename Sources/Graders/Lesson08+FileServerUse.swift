@@ -136,7 +136,7 @@ private let fileUseChecks: [Check] =
                 }
                 try server.expectHello()
             } catch var failure as Failure {
-                if server.isFullOfFiles { failure.cause = "file-left-open" }
+                if server.isFullOfFiles { failure.cause = "leavers-file-open" }
                 throw failure
             }
         },
