@@ -76,7 +76,13 @@ let lesson03UppercaseServer: [Check] = [
         // The failure is meant for this one, also where several threads receive.
         _ = try server.subject.waitForTimeline { timeline in timeline.calls.first(where: \.isSend) }
         let client = try server.datagramClient()
-        try client.send("but i can")
+        // Where several processes share the socket, each has a first answer that fails.
+        for _ in 1...32 {
+            let before = server.subject.timeline.calls.filter(\.isSend).count
+            try client.send("but i can")
+            let answer = try server.subject.waitForTimeline { $0.calls.filter(\.isSend).dropFirst(before).first }
+            guard let answer, answer.failed else { break }
+        }
         try client.expect("BUT I CAN")
     },
     serverCheck("uppercase-eintr", suspects: [.interruptedCall]) { trial in
