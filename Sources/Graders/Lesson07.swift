@@ -265,6 +265,7 @@ private let stoppableChecks: [Check] = [
                 expected: say("at most 1,000 calls from the stop to the return", "从停止到返回，调用不超过 1,000 次"),
                 got: say("\(calls) calls", "\(calls) 次"), cause: "polls-instead-of-waiting")
         }
+        try trial.expectOneSecondForAll()
     },
 ]
 
@@ -297,6 +298,29 @@ extension Trial {
             }
         }
         return (client, message)
+    }
+}
+
+extension Trial {
+    /// The second after a stop is one for all: of five clients that read nothing, four go one after the other, and it does
+    /// not begin anew whenever one has gone.
+    fileprivate func expectOneSecondForAll() throws {
+        let server = try serve("stoppable-server")
+        let deaf = try (0..<5).map { _ in try server.connect(smallBuffers: true) }
+        let message = random.letters(8 << 20)
+        for client in deaf { _ = try client.sendUntilStuck(message) }
+        server.subject.signal(SIGTERM)
+        let nearlyASecond = 0.9 / Deadline.scale
+        for client in deaf.dropLast() {
+            if (try? server.expectReturn(within: nearlyASecond)) != nil { return }
+            client.reset()
+        }
+        do { try server.expectReturn(within: nearlyASecond) } catch var failure as Failure {
+            failure.expected = say(
+                "it returns a second after the stop, though clients go in the meantime", "停止一秒后返回，期间有客户端离开也一样")
+            failure.cause = failure.cause ?? "stop-second-anew"
+            throw failure
+        }
     }
 }
 

@@ -261,25 +261,31 @@ private let backEndStopChecks: [Check] = [
         try trial.expectReturn(server, cause: "waits-for-who-is-gone")
     },
     Check("back-end-stop-deadline", suspects: backEndSuspects) { trial in
-        // Clients that never come to an end: half a head, half a body, an answer that is never read.
+        // Clients that never come to an end: half a head, half a body, an answer that is never read; and a body of which a
+        // byte comes every second.
         let server = try trial.serve(entry)
         let clients = [
             try server.begin(Array(health.utf8.prefix(20))),
             try server.begin(post(6) + Array("abc".utf8)),
         ]
+        let slow = try server.begin(post(100) + Array("abc".utf8))
         let deaf = try server.connect(smallBuffers: true)
         let body = trial.random.letters(1 << 20)
         try deaf.send(post(body.count) + body)
         server.subject.signal(SIGTERM)
-        try trial.expectReturn(server, within: 3 * Deadline.patience, cause: "held-up-by-a-client")
+        let deadline = Deadline(in: 3 * Deadline.patience)
+        while !deadline.hasPassed, (try? server.expectReturn(within: 1 / Deadline.scale)) == nil {
+            try? slow.send("d")
+        }
+        try trial.expectReturn(server, within: 0.1, cause: "held-up-by-a-client")
         let open = server.subject.sockets(among: server.subject.timeline.openSockets)
         guard open.isEmpty else {
             throw Failure(
-                expected: say("the listener and three connections are closed", "监听套接字和三个连接都已关闭"),
+                expected: say("the listener and four connections are closed", "监听套接字和四个连接都已关闭"),
                 got: say("still open: \(open.count) of them", "其中 \(open.count) 个还开着"),
                 cause: "left-open-at-the-end")
         }
-        for client in clients + [deaf] { client.close() }
+        for client in clients + [slow, deaf] { client.close() }
     },
     stopCheck("back-end-stop-twice", suspects: backEndSuspects + [.interruptedCall]) { trial, stop in
         // The system gives a signal to any thread, also to one that waits for a client.
