@@ -254,7 +254,13 @@ private func expectInTime(_ took: Int?) throws {
 }
 
 extension Timeline {
-    private func milliseconds(_ first: Call, _ second: Call) -> Int { Int(second.entered - first.entered) / 1_000_000 }
+    /// From when the program can have read its clock for the first call, at the earliest: when it came back from its last
+    /// wait before that. A busy machine may let it rest in between.
+    private func milliseconds(_ first: Call, _ second: Call) -> Int {
+        let before = calls.filter { $0.thread == first.thread && !$0.isSend && $0.returned ?? .max <= first.entered }
+        let woken = (before.last(where: \.isWait) ?? before.last)?.returned
+        return Int(second.entered - (woken ?? first.entered)) / 1_000_000
+    }
 
     /// From a send of these bytes to the first ping on the same connection (ms); nil if they are not to be told apart.
     fileprivate func firstPing(after isFirst: ([UInt8]) -> Bool) -> Int? {

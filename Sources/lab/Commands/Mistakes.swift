@@ -58,8 +58,8 @@ private struct MistakesCommand {
         {
             throw CommandError.usage(
                 say(
-                    "There is no program \(name) in Tests/Mistakes/\(lessons[0].slug).",
-                    "Tests/Mistakes/\(lessons[0].slug) 里没有程序 \(name)。"))
+                    "There is no program \(name) in Tests/Mistakes/\(lessons[0].slug). Its folders are the programs.",
+                    "Tests/Mistakes/\(lessons[0].slug) 里没有程序 \(name)。每个程序是其中一个文件夹。"))
         }
         guard let lab = executablePath() else {
             throw CommandError.failure(say("The lab cannot find itself.", "找不到 lab 程序自己。"))
