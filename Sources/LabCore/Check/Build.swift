@@ -85,6 +85,15 @@ public struct Build: Sendable {
         let own = errors.filter { workspace.relative($0.file).hasPrefix(folder) }
         // One error outside the student's folder means that the lab itself does not compile: theirs may follow from it.
         if !own.isEmpty && own.count == errors.count { return .broken(own) }
+        // What the compiler keeps in .build names the folder that it was made in.
+        if result.output.contains("compiled with module cache path") {
+            throw .failure(
+                say(
+                    "This folder was moved or copied after it was built, and the compiler refuses what it built elsewhere. "
+                        + "Remove \(workspace.root.path)/.build and try again: it is made anew.",
+                    "这个文件夹构建之后被移动或复制过，编译器不接受在别处构建的东西。"
+                        + "请删除 \(workspace.root.path)/.build 再试：它会重新生成。"))
+        }
         if errors.isEmpty {
             let sentence = say(
                 "`swift build` failed, and not about your exercise; `lab doctor` looks at this machine:",
