@@ -37,8 +37,8 @@ struct Poller {
 
     struct Event {
         var descriptor: Int32
+        /// Or there is an error, or the end, which recv will tell.
         var canRead: Bool
-        var canWrite: Bool
     }
 
     /// Waits for the next events.
@@ -58,9 +58,7 @@ struct Poller {
         return events[..<Int(count)].map { event in
             // EV_EOF and EV_ERROR come unasked. Either way there is something to be read: an error, or the end.
             let broken = event.flags & UInt16(EV_EOF | EV_ERROR) != 0
-            return Event(
-                descriptor: Int32(event.ident), canRead: broken || event.filter == Int16(EVFILT_READ),
-                canWrite: event.filter == Int16(EVFILT_WRITE))
+            return Event(descriptor: Int32(event.ident), canRead: broken || event.filter == Int16(EVFILT_READ))
         }
     }
 }

@@ -40,8 +40,8 @@ struct Poller {
 
     struct Event {
         var descriptor: Int32
+        /// Or there is an error, or the end, which recv will tell.
         var canRead: Bool
-        var canWrite: Bool
     }
 
     /// Waits for the next events.
@@ -57,9 +57,7 @@ struct Poller {
         return events[..<Int(count)].map { event in
             // EPOLLERR and EPOLLHUP come unasked. Either way there is something to be read: an error, or the end.
             let broken = event.events & (EPOLLERR.rawValue | EPOLLHUP.rawValue) != 0
-            return Event(
-                descriptor: event.data.fd, canRead: broken || event.events & EPOLLIN.rawValue != 0,
-                canWrite: event.events & EPOLLOUT.rawValue != 0)
+            return Event(descriptor: event.data.fd, canRead: broken || event.events & EPOLLIN.rawValue != 0)
         }
     }
 }

@@ -39,9 +39,7 @@ struct KernelPoller: Poller {
             throw SocketError("kevent", errno)
         }
         return events[..<Int(count)].map { event in
-            Readiness(
-                descriptor: Int32(event.ident), canRead: event.filter == Int16(EVFILT_READ),
-                canWrite: event.filter == Int16(EVFILT_WRITE))
+            Readiness(descriptor: Int32(event.ident), canRead: event.filter == Int16(EVFILT_READ))
         }
     }
 }

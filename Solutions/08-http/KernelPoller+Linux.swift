@@ -37,9 +37,7 @@ struct KernelPoller: Poller {
         return events[..<Int(count)].map { event in
             // EPOLLERR and EPOLLHUP come unasked. Either way there is something to be read: an error, or the end.
             let broken = event.events & (EPOLLERR.rawValue | EPOLLHUP.rawValue) != 0
-            return Readiness(
-                descriptor: event.data.fd, canRead: broken || event.events & EPOLLIN.rawValue != 0,
-                canWrite: broken || event.events & EPOLLOUT.rawValue != 0)
+            return Readiness(descriptor: event.data.fd, canRead: broken || event.events & EPOLLIN.rawValue != 0)
         }
     }
 }

@@ -7,11 +7,11 @@ struct Interest: Equatable {
     var writing: Bool
 }
 
-/// What has happened to it.
+/// Something that was asked about has happened to it.
 struct Readiness {
     var descriptor: Int32
+    /// Or there is an error, or the end, which recv will tell.
     var canRead: Bool
-    var canWrite: Bool
 }
 
 protocol Poller {
@@ -65,8 +65,7 @@ struct SelectPoller: Poller {
         return interests.keys.compactMap { descriptor in
             let canRead = fdIsSet(descriptor, &readable) != 0
             let canWrite = fdIsSet(descriptor, &writable) != 0
-            guard canRead || canWrite else { return nil }
-            return Readiness(descriptor: descriptor, canRead: canRead, canWrite: canWrite)
+            return canRead || canWrite ? Readiness(descriptor: descriptor, canRead: canRead) : nil
         }
     }
 

@@ -31,8 +31,8 @@ struct Poller {
 
     struct Event {
         var descriptor: Int32
+        /// Or there is an error, or the end, which recv will tell.
         var canRead: Bool
-        var canWrite: Bool
     }
 
     /// Waits for the next events.
@@ -50,9 +50,7 @@ struct Poller {
             throw SocketError("kevent", errno)
         }
         return events[..<Int(count)].map { event in
-            Event(
-                descriptor: Int32(event.ident), canRead: event.filter == Int16(EVFILT_READ),
-                canWrite: event.filter == Int16(EVFILT_WRITE))
+            Event(descriptor: Int32(event.ident), canRead: event.filter == Int16(EVFILT_READ))
         }
     }
 }

@@ -108,17 +108,7 @@ func eventServerChecks(
                         "it keeps \(kept >> 20) MB of what the client sent, and uses \(grown >> 20) MB more",
                         "它留着客户端发来的 \(kept >> 20) MB，多用了 \(grown >> 20) MB 内存"))
             }
-            do {
-                try trial.expectRest(
-                    server.subject, say("a second in which that client reads nothing", "那个客户端什么也不读的一秒内"))
-            } catch var failure as Failure {
-                let timeline = server.subject.timeline
-                failure.cause =
-                    timeline.turnsWithoutReceiving
-                    ? "asks-without-receiving"
-                    : timeline.isAlwaysWritable ? "always-asks-to-write" : "polls-instead-of-waiting"
-                throw failure
-            }
+            try trial.expectRestBesideDeafClient(server)
         },
         Check(
             "\(prefix)-hang-up",
@@ -220,6 +210,21 @@ extension Cause {
 }
 
 extension Trial {
+    /// It rests while a client has more to say than it takes, and reads nothing.
+    func expectRestBesideDeafClient(_ server: Server) throws {
+        do {
+            try expectRest(
+                server.subject, say("a second in which that client reads nothing", "那个客户端什么也不读的一秒内"))
+        } catch var failure as Failure {
+            let timeline = server.subject.timeline
+            failure.cause =
+                timeline.turnsWithoutReceiving
+                ? "asks-without-receiving"
+                : timeline.isAlwaysWritable ? "always-asks-to-write" : "polls-instead-of-waiting"
+            throw failure
+        }
+    }
+
     /// Less than 300 ms of CPU and at most 300 calls in the next second. On a busy machine a program that spins gets little
     /// CPU, and still makes many calls.
     ///

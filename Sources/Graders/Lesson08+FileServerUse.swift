@@ -69,8 +69,14 @@ private let fileUseChecks: [Check] =
             // This one has begun to ask for more, which changes nothing.
             let asking = try server.connect(smallBuffers: true)
             try asking.send("GET /large.bin HTTP/1.1\r\nHost: localhost\r\n\r\nGET /hello.txt HT")
+            // And this one asks for as much as goes in: what is left unread must not keep the server busy.
+            let flooding = try server.connect(smallBuffers: true)
+            try flooding.send("GET /large.bin HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            _ = try flooding.sendUntilStuck(Array(String(repeating: helloRequest, count: 200_000).utf8))
+            let before = now()
+            try trial.expectRestBesideDeafClient(server)
             // Not to wait for something: this silence is what the server has to end.
-            poll(nil, 0, Int32(Lesson08.answerTimeout + 3000))
+            poll(nil, 0, Int32(Lesson08.answerTimeout + 3000) - Int32((now() - before) / 1_000_000))
             for client in [deaf, asking] where try client.takeUntilEnd() >= largeSize {
                 let isLimited = server.subject.timeline.calls("setsockopt").contains { $0.optionName == "SO_SNDTIMEO" }
                 throw Failure(
@@ -159,6 +165,32 @@ private let fileUseChecks: [Check] =
                     if server.isFullOfFiles { failure.cause = "folder-left-open" }
                     throw failure
                 }
+            }
+            try server.expectHello()
+        },
+        Check(
+            "file-full-table",
+            suspects: [.crashAtFullTable, .throwsOutTheQueue, .spinsOnFullTable, .acceptErrorEndedServer] + Cause.http
+        ) { trial in
+            // How many clients find room is the server's own business: files need descriptors, too.
+            let server = try trial.serveSite(descriptorLimit: 80)
+            let clients = try (0..<82).map { _ in try server.connect() }
+            var accepted = 0
+            while let more = try server.subject.waitForTimeline(
+                until: Deadline(in: 0.2),
+                { timeline in
+                    let count = timeline.calls.count { $0.isAccept && $0.result >= 0 }
+                    return count > accepted ? count : nil
+                })
+            {
+                accepted = more
+            }
+            try trial.expectRest(server.subject, say("a second with no room for another client", "没有空闲描述符的一秒内"))
+            for client in clients.prefix(52) { client.close() }
+            // Those who waited in the queue get their turn.
+            for client in clients.suffix(30) {
+                try client.send(helloRequest)
+                try client.answer(to: "GET /hello.txt").expectBody(hello, "GET /hello.txt")
             }
             try server.expectHello()
         },
