@@ -59,6 +59,7 @@ final class Lesson08: LessonTestCase {
     func test_file_patience() throws { try grade() }
     func test_file_leavers() throws { try grade() }
     func test_file_opened() throws { try grade() }
+    func test_file_full_table() throws { try grade() }
     func test_file_changes() throws { try grade() }
     func test_file_bad_day() throws { try grade() }
     func test_file_not_modified() throws { try grade() }
