@@ -22,6 +22,11 @@ extension Cause {
         return say("the end of the request came with \(last.callText)", "请求的结尾是 \(last.callText) 收到的")
     }
 
+    /// It crashed when several of its threads were at the store.
+    static let storeWithoutLock = Cause.crash(
+        meaning: "store-without-lock",
+        after: { timeline in Set(timeline.calls.filter { $0.isReceive && $0.result > 0 }.map(\.thread)).count > 1 })
+
     /// For checks that cut a request in the middle.
     static let half = Cause("half-request-lost") { evidence in
         evidence.timeline.calls.contains { $0.isReceive && $0.result > 0 } ? "" : nil
