@@ -93,6 +93,20 @@ extension Cause {
         return nil
     }
 
+    /// It closed without asking for what had arrived besides, and the reset took the answer along.
+    static let closedOverTheRest = Cause("closed-with-unread-bytes") { evidence in
+        guard let asked = evidence.stopAsked, evidence.failure.got.contains(errorText(ECONNRESET)) else { return nil }
+        let calls = evidence.timeline.calls
+        for (index, close) in calls.enumerated() where close.name == "close" && close.entered > asked {
+            let last = calls[..<index].last { $0.isReceive && $0.descriptor == close.descriptor }
+            guard let last, last.result > 0 else { continue }
+            return say(
+                "\(close.callText), and the last receive before it gave \(last.result) bytes",
+                "\(close.callText)，之前最后一次接收得到 \(last.result) 字节")
+        }
+        return nil
+    }
+
     // MARK: The pool
 
     /// Fewer threads serve than once did, and clients wait.

@@ -50,12 +50,18 @@ func gracefulStopChecks(
                 expected: say("nothing is done with a connection that is closed", "连接关闭之后不再对它做任何事"),
                 got: "\(stray.callText) = -1 EBADF", cause: "closed-number-kept")
         },
-        Check("\(prefix)-stop-finishes", suspects: [.closedUnderACall, .droppedAtStop] + suspects) { trial in
+        Check(
+            "\(prefix)-stop-finishes", suspects: [.closedUnderACall, .droppedAtStop, .closedOverTheRest] + suspects
+        ) { trial in
             let server = try trial.serve(entry)
             let idle = try server.connect()
             try exchange.run(idle)
             let client = try server.connect(smallBuffers: true)
             let message = try trial.fillWithAnswers(client, of: server)
+            // This it has not asked for. It may leave it unanswered, but whoever closes over it resets the connection, and
+            // the answer is lost that was on its way.
+            let more = trial.random.letters(1000)
+            try client.send(more)
             try server.askToStop(trial)
             let asked = now()
             // Nobody who is not in the middle of something is left, and that is not because the grace is over.
@@ -64,7 +70,12 @@ func gracefulStopChecks(
             poll(nil, 0, 500)
             do {
                 try client.expect(uppercased(message))
-                try client.expectEnd()
+                let rest = try client.receiveToEnd()
+                guard uppercased(more).starts(with: rest) else {
+                    throw Failure(
+                        expected: say("then the answer to what was sent last, or the end", "随后是对最后发送内容的回答，或者流结束"),
+                        got: quoted(rest))
+                }
             } catch let failure as Failure {
                 // Had the machine stood still until the grace was over, a right server would have given up as well.
                 let waited = Int(now() - asked) / 1_000_000
