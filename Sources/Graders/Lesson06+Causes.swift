@@ -50,7 +50,7 @@ extension Cause {
 
     /// A client had ended its side and was still reading, and it closed with answers pending.
     static let pendingDroppedAtEnd = Cause("pending-dropped-at-end") { evidence in
-        for (close, transfers) in evidence.timeline.closedConnections {
+        for (close, transfers) in evidence.timeline.closedConnections.reversed() {
             let (received, sent) = (transfers.receivedBytes, transfers.sentBytes)
             if received > sent, transfers.last(where: \.isReceive)?.result == 0 {
                 return say(

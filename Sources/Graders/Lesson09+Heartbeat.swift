@@ -117,6 +117,23 @@ private let heartbeatChecks: [Check] = [
         try fading.send(.pong, try fading.expectPing())
         try fading.expectDropped(cause: "dead-peer-kept") { _ in }
         try expectInTime(second.subject.timeline.fromPingToEnd(number: 2))
+        // A pong that comes late is none for the pings that were sent since: both owe the second.
+        let third = try trial.serve("heartbeat-server")
+        let (prompt, late) = (try trial.join(third), try trial.join(third))
+        try prompt.send(.pong, try prompt.expectPing())
+        let owed = try late.expectPing()
+        for _ in 0..<2 { _ = try late.expectPing(cause: "dropped-too-early") }
+        try late.send(.pong, owed)
+        let expected = 1 + (try prompt.expectDropped(cause: "dead-peer-kept") { _ in })
+        let got = 3 + (try late.expectDropped(cause: "late-pong-for-all") { _ in })
+        // They came a little apart, and a timer may lie in between.
+        guard got <= expected + 1 else {
+            throw Failure(
+                expected: say(
+                    "\(late.name), which answers the first ping after the third, is pinged \(expected) times, or once more",
+                    "\(late.name)在第三个 ping 之后才回答第一个，它一共收到 \(expected) 个 ping，至多再多一个"),
+                got: say("\(got) times, and closed then", "\(got) 个，然后才关闭"), cause: "late-pong-for-all")
+        }
     },
     Check("heartbeat-later-pong", suspects: [.textForPing, .finalBitMissing, .neverPings]) { trial in
         let server = try trial.serve("heartbeat-server")
@@ -218,13 +235,16 @@ extension FramePeer {
     }
 
     /// The connection ends, though every ping is reacted to in some way.
-    fileprivate func expectDropped(cause: String, onPing react: ([UInt8]) throws -> Void) throws {
+    ///
+    /// - Returns: how many pings came.
+    @discardableResult
+    fileprivate func expectDropped(cause: String, onPing react: ([UInt8]) throws -> Void) throws -> Int {
         let expected = say("the program ends \(name), which answers no ping", "程序结束不回答 ping 的\(name)")
         var pings = 0
         let began = now()
         while true {
             switch try next(until: Deadline(), expected: expected) {
-            case .end, .broken: return
+            case .end, .broken: return pings
             case .late:
                 throw Failure(expected: expected, got: say("it is still open", "它仍然开着"), cause: cause)
             case .frame(let frame):
@@ -237,7 +257,7 @@ extension FramePeer {
                         got: say("it is pinged on and on (\(pings) times)", "它一直被 ping（\(pings) 次）"), cause: cause)
                 }
                 // What is sent into a connection that is being closed fails, as it may.
-                do { try react(frame.payload) } catch is Failure where now() > began { return }
+                do { try react(frame.payload) } catch is Failure where now() > began { return pings }
             }
         }
     }
