@@ -40,7 +40,7 @@ public final class Crowd {
         }
     }
 
-    deinit { for member in members where member.descriptor >= 0 { close(member.descriptor) } }
+    deinit { for member in members where member.descriptor >= 0 { trial.closeAtTheEnd(member.descriptor) } }
 
     public var count: Int { members.count }
 
