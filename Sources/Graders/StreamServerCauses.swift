@@ -167,10 +167,11 @@ extension Cause {
         let threads = Dictionary(grouping: evidence.timeline.calls, by: \.thread)
         for calls in threads.values {
             for (index, call) in calls.enumerated()
-            where call.isAccept && (call.error == EMFILE || call.error == ENFILE) && index + 3 < calls.count {
-                let (spare, next) = (calls[index + 1], calls[index + 2])
-                guard spare.name == "close", next.isAccept, next.result >= 0,
-                    let end = calls[(index + 3)...].prefix(6).first(where: {
+            where call.isAccept && (call.error == EMFILE || call.error == ENFILE) {
+                // It may look first whether anybody is there.
+                let behind = calls[(index + 1)...].prefix(6).drop { !$0.isAccept }
+                guard let next = behind.first, next.result >= 0,
+                    let end = calls[(behind.startIndex + 1)...].prefix(6).first(where: {
                         $0.descriptor == next.result && !["fcntl", "setsockopt", "getsockopt"].contains($0.name)
                     }),
                     end.name == "close" || end.name == "shutdown"
