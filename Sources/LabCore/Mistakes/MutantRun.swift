@@ -28,6 +28,8 @@ public struct Mutant: Codable, Sendable {
     public var fate = Fate.survived
     /// The check that failed.
     public var check: String?
+    /// The mistake that its report names; nil if it names none.
+    public var cause: String?
     /// Why it is equivalent.
     public var reason: String?
 }
@@ -203,6 +205,7 @@ public struct MutantRun: Sendable {
             if again.verdicts[failed.check]?.status != .passed {
                 mutant.fate = .killed
                 mutant.check = failed.check
+                mutant.cause = again.verdicts[failed.check]?.report?.cause
                 break
             }
             suspects.removeAll { $0 == failed.check || outcome.verdicts[$0]?.status == .passed }
