@@ -109,6 +109,9 @@ func eventServerChecks(
                         "它留着客户端发来的 \(kept >> 20) MB，多用了 \(grown >> 20) MB 内存"))
             }
             try trial.expectRestBesideDeafClient(server)
+            // It reads all of it now, and stays: nothing is left to be sent.
+            try deaf.expect([UInt8](repeating: UInt8(ascii: "X"), count: sent))
+            try trial.expectRestBehindDeafClient(server)
         },
         Check(
             "\(prefix)-hang-up",
@@ -212,15 +215,25 @@ extension Cause {
 extension Trial {
     /// It rests while a client has more to say than it takes, and reads nothing.
     func expectRestBesideDeafClient(_ server: Server) throws {
-        do {
-            try expectRest(
-                server.subject, say("a second in which that client reads nothing", "那个客户端什么也不读的一秒内"))
-        } catch var failure as Failure {
-            let timeline = server.subject.timeline
-            failure.cause =
-                timeline.turnsWithoutReceiving
+        let second = say("a second in which that client reads nothing", "那个客户端什么也不读的一秒内")
+        try expectRest(server, second) { timeline in
+            timeline.turnsWithoutReceiving
                 ? "asks-without-receiving"
                 : timeline.isAlwaysWritable ? "always-asks-to-write" : "polls-instead-of-waiting"
+        }
+    }
+
+    /// The same when it has read everything, and stays.
+    fileprivate func expectRestBehindDeafClient(_ server: Server) throws {
+        let second = say("a second after that client has read everything", "那个客户端全部读完之后的一秒内")
+        try expectRest(server, second) { timeline in
+            timeline.isAlwaysWritable ? "always-asks-to-write" : "polls-instead-of-waiting"
+        }
+    }
+
+    private func expectRest(_ server: Server, _ second: String, cause: (Timeline) -> String) throws {
+        do { try expectRest(server.subject, second) } catch var failure as Failure {
+            failure.cause = cause(server.subject.timeline)
             throw failure
         }
     }

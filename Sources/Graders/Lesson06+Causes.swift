@@ -252,6 +252,16 @@ extension Cause {
         return last.callText
     }
 
+    /// The answer to SO_ERROR was an error, and something else was thrown.
+    static let errnoForSocketError = Cause("errno-for-so-error") { evidence in
+        guard let asked = evidence.timeline.calls.last(where: { $0.pendingError != nil }),
+            let code = asked.pendingError,
+            code != 0, !evidence.failure.got.contains(errorText(code)),
+            evidence.failure.got.contains(say("threw", "抛出"))
+        else { return nil }
+        return say("\(asked.callText) → \(errorName(code))", "\(asked.callText) → \(errorName(code))")
+    }
+
     /// It ended a direction, or came back, and kept bytes that had come before the end.
     static let endedWithBytesPending = Cause("ended-with-bytes-pending") { evidence in
         let kept = evidence.timeline.kept
