@@ -196,6 +196,12 @@ extension Cause {
     /// It went to the next client with bytes of this one unread, and waits for an edge that has been.
     static let leavesBeforeEmpty = Cause("edge-left-early") { $0.timeline.edgeLeftBehind }
 
+    /// A receive that gave less than there was room for was taken for the last: the end of the stream was behind it.
+    static let shortReadIsEmpty = Cause("edge-left-early") { evidence in
+        guard let last = evidence.timeline.calls.last(where: \.isReceive), last.result < last.length else { return nil }
+        return evidence.timeline.edgeLeftBehind
+    }
+
     /// A client was taken off the list after it had been accepted last, and is open still.
     static let takenOffNotClosed = Cause("taken-off-not-closed") { evidence in
         let calls = evidence.timeline.calls

@@ -15,7 +15,7 @@ private let levelSuspects: [Cause] = [
 ]
 private let edgeSuspects: [Cause] = [
     .stateOfTheOneBefore, .restForgotten, .goodbyeNotReadOut, .numbersOfSelect, .readOnce, .acceptedOnce,
-    .listenerForgotten, .acceptBlocks, .oneshotNotRenewed, .takenOffNotClosed,
+    .listenerForgotten, .acceptBlocks, .oneshotNotRenewed, .takenOffNotClosed, .shortReadIsEmpty,
 ]
 
 private let levelTriggeredChecks: [Check] =

@@ -209,6 +209,7 @@ let lesson08ClientTimes: [Check] = [
             }
             try fetching.expectConnections(
                 1, say("a wait that was too long is not repeated", "等得太久不再重试"), cause: "repeated-in-vain")
+            try connection.expectClosed(say("the time is over", "时间到了"))
         }
         // Nor does an interrupted wait begin anew, however often.
         let listener = try trial.listen()

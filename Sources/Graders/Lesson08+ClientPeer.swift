@@ -280,6 +280,20 @@ final class ServedConnection {
 
     func answerAndEnd(_ text: String) throws { try peer.sendAndEnd(Array(text.utf8)) }
 
+    /// The client has done with it: it ends, or is reset.
+    func expectClosed(_ when: String) throws {
+        let expected = say("\(when): it closes \(peer.name)", "\(when)：关闭\(peer.name)")
+        while true {
+            switch try peer.receive(1024, until: Deadline(), expected: expected) {
+            case .end, .broken: return
+            case .bytes: continue
+            case .late:
+                throw Failure(
+                    expected: expected, got: say("it is still open", "它仍然开着"), cause: "sockets-left-open")
+            }
+        }
+    }
+
     /// A whole request, as RFC 9112 has it; what is not so is said.
     ///
     /// - Parameter host: the Host field.
