@@ -61,6 +61,9 @@ extension Subject {
         return failure == 0 ? Int(usage.ri_lifetime_max_phys_footprint) : 0
     }
 
+    /// None of its threads runs, or is to run.
+    public var isAtRest: Bool { task(processNumber)?.pti_numrunning ?? 0 == 0 }
+
     /// What it and its children have in memory now, in bytes.
     public var memoryWithChildren: Int {
         ([processNumber] + children.all).reduce(0) { $0 + (task($1).map { Int($0.pti_resident_size) } ?? 0) }

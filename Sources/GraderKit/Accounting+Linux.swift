@@ -63,6 +63,11 @@ extension Subject {
 
     public var threadCount: Int { entries("/proc/\(processNumber)/task").count }
 
+    /// None of its threads runs, or is to run.
+    public var isAtRest: Bool {
+        entries("/proc/\(processNumber)/task").allSatisfy { state("\(processNumber)/task/\($0)") != "R" }
+    }
+
     /// The most memory that it ever had resident, in bytes.
     public var peakMemory: Int { statusBytes("VmHWM:") }
 
@@ -118,7 +123,9 @@ extension Subject {
     }
 
     /// `S` sleeps, `R` runs, `T` is stopped, `Z` is a zombie; nil is gone.
-    private func state(_ process: Int32) -> Character? {
+    private func state(_ process: Int32) -> Character? { state("\(process)") }
+
+    private func state(_ process: String) -> Character? {
         // The state follows the name, which is in parentheses and may hold anything.
         guard let stat = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8),
             let close = stat.lastIndex(of: ")")

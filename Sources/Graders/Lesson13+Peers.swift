@@ -66,6 +66,40 @@ extension StreamPeer {
         throw Unavailable(say("only Linux tells what has been delivered", "只有 Linux 能告知数据是否送达"))
         #endif
     }
+
+    /// The program's kernel knows that the connection is reset: its end of it is in no table any more.
+    func resetAndWait() throws {
+        #if os(Linux)
+        let (own, others) = try (port(by: getsockname), port(by: getpeername))
+        reset()
+        let deadline = Deadline()
+        while true {
+            let table = try String(contentsOfFile: "/proc/net/tcp", encoding: .utf8)
+            // The second column is the owner's address, the third the other's: 0100007F:1F90.
+            let isThere = table.split(separator: "\n").contains { line in
+                let columns = line.split(separator: " ")
+                return columns.count > 2 && columns[1].hasSuffix(others) && columns[2].hasSuffix(own)
+            }
+            if !isThere { return }
+            if deadline.hasPassed { throw LabError("loopback has not delivered a reset") }
+            poll(nil, 0, 1)
+        }
+        #else
+        throw Unavailable(say("only Linux tells what has been delivered", "只有 Linux 能告知数据是否送达"))
+        #endif
+    }
+
+    #if os(Linux)
+    /// The port of this end or the other, as /proc/net/tcp has it: `:1F90`.
+    private func port(
+        by ask: (Int32, UnsafeMutablePointer<sockaddr>?, UnsafeMutablePointer<socklen_t>?) -> Int32
+    ) throws -> String {
+        let (result, address) = SocketAddress.received { ask(descriptor, $0, $1) }
+        try check("getsockname", result)
+        let port = String(address?.port ?? 0, radix: 16, uppercase: true)
+        return ":" + String(repeating: "0", count: 4 - port.count) + port
+    }
+    #endif
 }
 
 extension Trial {

@@ -158,12 +158,12 @@ let connectionPoolChecks: [Check] = [
         try pool.expect(try pool.outcomes(of: next)[0].answer, toBe: request)
     },
     Check("pool-dead", suspects: [.poolHandedOutDead, .poolLentTwice]) { trial in
-        for resets in [false, true] {
+        for (ends, resets) in [(true, false), (true, true), (false, true)] {
             let listener = try trial.listen()
             let pool = try trial.makePool(to: listener.address, limit: 1)
             let first = try pool.ask(trial.random.letters(8), listener)
-            try first.halfCloseAndWait()
-            if resets { first.reset() }
+            if ends { try first.halfCloseAndWait() }
+            if resets { try first.resetAndWait() }
             try pool.expectAnotherConnection(
                 listener, say("the server has closed the idle one", "服务器关闭了空闲的那个"), else: "handed-out-dead")
             if !resets { try first.expectClosed() }

@@ -204,7 +204,21 @@ private let backEndStopChecks: [Check] = [
         let server = try trial.serve(entry)
         let head = try server.begin(Array(post(6).prefix(30)))
         let body = try server.begin(post(6) + Array("abc".utf8))
+        // On a connection that was kept the next request is there when the stop is.
+        let kept = try server.connect()
+        try healthExchange.run(kept)
+        try server.subject.pause()
+        try kept.send(health)
         stop(server)
+        server.subject.resume()
+        let last: HTTPAnswer
+        do { last = try kept.answer(to: "GET /health") } catch var failure as Failure {
+            failure.cause = "begun-request-lost"
+            throw failure
+        }
+        // Which of both it saw first is open: the service may be going by then.
+        try last.expect([200, 503], "GET /health")
+        try kept.expectEnd()
         try trial.expectListenerClosed(server)
         for (client, rest) in [
             (body, "def"), (head, String(decoding: post(6).dropFirst(30), as: UTF8.self) + "abcdef"),

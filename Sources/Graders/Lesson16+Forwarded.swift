@@ -155,6 +155,14 @@ let forwardedChecks: [Check] = [
                 "127.0.0.1", "http", [HTTPField("Forwarded", value)], header: .forwarded, cause: "broken-field-believed"
             )
         }
+        // Several fields are one list, and a broken one breaks it.
+        let whole = HTTPField("Forwarded", "for=203.0.113.7;proto=https")
+        for broken in ["for=\"6.6.6.6", "nonsense"] {
+            let field = HTTPField("Forwarded", broken)
+            for fields in [[field, whole], [whole, field]] {
+                try trial.expectClient("127.0.0.1", "http", fields, header: .forwarded, cause: "broken-field-believed")
+            }
+        }
     },
 ]
 

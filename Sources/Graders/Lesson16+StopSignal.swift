@@ -52,9 +52,17 @@ let stopSignalChecks: [Check] = [
 private func name(_ signal: Int32) -> String { signal == SIGTERM ? "SIGTERM" : "SIGINT" }
 
 extension Trial {
+    /// A library goes on with what it was told on threads of its own: no signal comes before they have done that.
     fileprivate func stopDescriptor() throws -> (Subject, Value) {
         let program = try launch()
-        return (program, try begin("stop-descriptor", [], in: program).value())
+        let descriptor = try begin("stop-descriptor", [], in: program).value()
+        let deadline = Deadline(in: 2)
+        var looks = 0
+        while looks < 5 && !deadline.hasPassed {
+            looks = program.isAtRest ? looks + 1 : 0
+            poll(nil, 0, 5)
+        }
+        return (program, descriptor)
     }
 
     fileprivate func isReadable(_ descriptor: Value, within patience: Int, in program: Subject) throws -> Bool {
