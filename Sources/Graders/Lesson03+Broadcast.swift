@@ -40,6 +40,12 @@ let lesson03Broadcast: [Check] = [
             try call.expectNothingThrown()
             try peer.expectCopy(of: [1, 2, 3], during: call)
         }
+        // Throwing is a way out, too.
+        let long = trial.random.letters(65_508)
+        for _ in 0..<100 {
+            let call = try trial.begin("broadcast", [.bytes(long), .int(Int(peer.address.port))], in: process)
+            try trial.expect(call, throws: EMSGSIZE)
+        }
         try trial.expectNoSocket("broadcast", [.bytes([1, 2, 3]), .int(Int(peer.address.port))])
     },
 ]
