@@ -63,9 +63,11 @@ private func handOver(_ connection: Int32) {
     var thread = pthread_t()
     // The number itself travels in the pointer: nothing shared, nothing to free. (+1: a null pointer would be no number.)
     let ticket = UnsafeMutableRawPointer(bitPattern: Int(connection) + 1)
-    let failed = pthread_create(&thread, &attributes, { ticket in
-        serve(Int32(Int(bitPattern: ticket) - 1))
-        return nil
-    }, ticket)
+    let failed = pthread_create(
+        &thread, &attributes,
+        { ticket in
+            serve(Int32(Int(bitPattern: ticket) - 1))
+            return nil
+        }, ticket)
     if failed != 0 { close(connection) }
 }

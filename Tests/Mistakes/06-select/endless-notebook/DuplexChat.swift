@@ -18,7 +18,9 @@ private struct Ends {
     func type() throws -> Outcome { try outcome("read") { read(input, $0.baseAddress, $0.count) } }
 
     func tell(_ bytes: ArraySlice<UInt8>) throws -> Int {
-        try progress("send") { bytes.withUnsafeBytes { send(socket, $0.baseAddress, $0.count, MSG_NOSIGNAL | MSG_DONTWAIT) } }
+        try progress("send") {
+            bytes.withUnsafeBytes { send(socket, $0.baseAddress, $0.count, MSG_NOSIGNAL | MSG_DONTWAIT) }
+        }
     }
 
     func show(_ bytes: ArraySlice<UInt8>) throws -> Int {

@@ -121,7 +121,8 @@ private func openListener(_ address: SocketAddress) throws -> Int32 {
     let fd = try check("socket", socket(address.family, SOCK_STREAM, 0))
     do {
         var one: Int32 = 1
-        try check("setsockopt", setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout.size(ofValue: one))))
+        try check(
+            "setsockopt", setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout.size(ofValue: one))))
         try check("bind", address.withSockaddr { bind(fd, $0, $1) })
         setNonblocking(fd)
         try check("listen", listen(fd, SOMAXCONN))

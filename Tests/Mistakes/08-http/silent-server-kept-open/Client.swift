@@ -93,7 +93,9 @@ struct Client: HTTPClient {
             }
         }
         let wire: Wire
-        do { wire = try Wire(to: order.url.place, options) } catch let error as ClientError { throw Broken(error: error) }
+        do { wire = try Wire(to: order.url.place, options) } catch let error as ClientError {
+            throw Broken(error: error)
+        }
         return try converse(over: wire, order, mayRepeat: mayRepeat, body)
     }
 
@@ -284,7 +286,9 @@ private func isValueByte(_ byte: UInt8) -> Bool { byte >= 32 && byte != 127 || b
 
 private let tokenBytes = Set("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ".utf8)
 
-private func isToken(_ bytes: some Collection<UInt8>) -> Bool { !bytes.isEmpty && bytes.allSatisfy(tokenBytes.contains) }
+private func isToken(_ bytes: some Collection<UInt8>) -> Bool {
+    !bytes.isEmpty && bytes.allSatisfy(tokenBytes.contains)
+}
 
 // MARK: - The bytes of one connection
 
@@ -555,7 +559,8 @@ private struct Order {
         switch request.body {
         case .none: body = ["POST", "PUT", "PATCH"].contains(method) ? [] : nil
         case .form(let pairs):
-            body = Array(pairs.map { Order.escaped($0.name) + "=" + Order.escaped($0.value) }.joined(separator: "&").utf8)
+            body = Array(
+                pairs.map { Order.escaped($0.name) + "=" + Order.escaped($0.value) }.joined(separator: "&").utf8)
             type = "application/x-www-form-urlencoded"
         case .json(let bytes): (body, type) = (bytes, "application/json")
         case .bytes(let bytes, let given): (body, type) = (bytes, given)
@@ -599,7 +604,9 @@ private struct Order {
             fields.removeAll { $0.name.lowercased().hasPrefix("content-") }
         }
         if next.place != url.place {
-            fields.removeAll { ["authorization", "cookie", "proxy-authorization", "host"].contains($0.name.lowercased()) }
+            fields.removeAll {
+                ["authorization", "cookie", "proxy-authorization", "host"].contains($0.name.lowercased())
+            }
         }
         url = next
     }
@@ -666,7 +673,9 @@ private struct Location {
 
     /// In lower case; nil if there is none in front of the first colon.
     private static func scheme(_ bytes: ArraySlice<UInt8>) -> String? {
-        guard let colon = bytes.firstIndex(of: 58), let first = bytes.first, colon > bytes.startIndex else { return nil }
+        guard let colon = bytes.firstIndex(of: 58), let first = bytes.first, colon > bytes.startIndex else {
+            return nil
+        }
         guard (first | 32) >= 97 && (first | 32) <= 122 else { return nil }
         for byte in bytes[..<colon] {
             let isLetter = (byte | 32) >= 97 && (byte | 32) <= 122

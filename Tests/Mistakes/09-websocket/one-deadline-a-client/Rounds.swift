@@ -83,7 +83,8 @@ final class Rounds {
         listener = try check("socket", socket(address.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0))
         // From here on whoever throws leaves it to deinit to close.
         var one: Int32 = 1
-        try check("setsockopt", setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<Int32>.size)))
+        try check(
+            "setsockopt", setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<Int32>.size)))
         try check("bind", address.withSockaddr { bind(listener, $0, $1) })
         try check("listen", listen(listener, SOMAXCONN))
     }

@@ -22,7 +22,8 @@ func backEnd(host: String, port: UInt16, name: String, stop: Int32) throws {
     let listener = try check("socket", socket(address.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0))
     do {
         var on: Int32 = 1
-        try check("setsockopt", setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<Int32>.size)))
+        try check(
+            "setsockopt", setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<Int32>.size)))
         try check("bind", address.withSockaddr { bind(listener, $0, $1) })
         try check("listen", listen(listener, SOMAXCONN))
     } catch {
@@ -180,7 +181,9 @@ private func converse(_ client: Int32, name: String, stop: Int32) {
                         var closing = stopping || asked.minorVersion == 0
                         for field in asked.fields where field.name.lowercased() == "connection" {
                             for option in field.value.lowercased().split(separator: ",") {
-                                if option.drop(while: { $0 == " " || $0 == "\t" }).prefix(while: { $0 != " " && $0 != "\t" })
+                                if option.drop(while: { $0 == " " || $0 == "\t" }).prefix(while: {
+                                    $0 != " " && $0 != "\t"
+                                })
                                     == "close"
                                 {
                                     closing = true
@@ -210,7 +213,8 @@ private func converse(_ client: Int32, name: String, stop: Int32) {
                 }
             }
         } catch {
-            guard put("\((error as? RequestRefused)?.status ?? 400) Refused", Array("refused\n".utf8), close: true) else { return }
+            guard put("\((error as? RequestRefused)?.status ?? 400) Refused", Array("refused\n".utf8), close: true)
+            else { return }
             isOver = true
         }
     }
