@@ -19,6 +19,17 @@ private let givingUp: [Check] = [
         try trial.expect(call, throws: ETIMEDOUT)
         let count = call.subject.timeline.count("connect")
         try trial.expect(count, equals: 3, say("how often it connects", "connect 的次数"), cause: miscounted(count))
+        // Two addresses of one name are silent, and each of them has the time to itself.
+        let other = try FullListener(host: "127.0.0.9", port: full.address.port)
+        let once = RetryPolicy(attempts: 1, firstWait: 4, longestWait: 8, connectTimeout: 300, timeout: 60_000)
+        let both = try trial.beginRetry(
+            host: "localhost", port: full.address.port, once, plan: .resolves(also: other.address.host))
+        // A third address may refuse: ::1, where the machine has it.
+        try trial.expect(both, throwsOneOf: [ETIMEDOUT, ECONNREFUSED])
+        let ended = now()
+        let tried = Set(both.subject.timeline.calls("connect").compactMap(\.given))
+        try both.expectNotEarly(
+            2 * once.connectTimeout, ended, cause: tried.count > 1 ? "one-limit-for-all-addresses" : "first-address-only")
     },
     Check("connect-deadline", suspects: [.blockingConnect, .begunTakenForFailed, .waitsWithoutDeadline]) { trial in
         let full = try trial.fullListener()
@@ -191,11 +202,13 @@ private let tryingAgain: [Check] = [
     Check(
         "connect-back-off",
         suspects: [
-            .failureReturned, .sameSocketAgain, .sleepsLonger(than: 150), .gaveUpAtOnce, .begunTakenForFailed,
+            .failureReturned, .sameSocketAgain, .sleepsLonger(than: 300), .gaveUpAtOnce, .begunTakenForFailed,
         ]
     ) { trial in
-        let (waits, policy) = try trial.waitsWhenRefused()
-        let longest = (0..<7).map { min(policy.firstWait << $0, policy.longestWait) }
+        // From so little that it doubles seven times before the cap.
+        let policy = RetryPolicy(attempts: 11, firstWait: 2, longestWait: 300, connectTimeout: 5000, timeout: 60_000)
+        let waits = try trial.waitsWhenRefused(policy)
+        let longest = (0..<10).map { min(policy.firstWait << $0, policy.longestWait) }
         let expected = say(
             "waits of \(longest.map { "\($0 / 2)–\($0)" }.joined(separator: ", ")) ms",
             "依次等待 \(longest.map { "\($0 / 2)–\($0)" }.joined(separator: "、")) ms")
@@ -206,17 +219,21 @@ private let tryingAgain: [Check] = [
                 cause: cause)
         }
         guard waits.count >= longest.count else { throw fail("no-wait-between") }
-        for (wait, longest) in zip(waits, longest) where !(longest / 2...longest).contains(wait) {
+        let limited = Array(zip(waits, longest))
+        for (index, (wait, longest)) in limited.enumerated() where !(longest / 2...longest).contains(wait) {
             if wait > policy.longestWait { throw fail("wait-over-the-cap") }
             if wait > longest { throw fail("wait-too-long") }
-            throw fail(waits.max()! <= policy.firstWait ? "wait-does-not-grow" : "wait-too-short")
+            if waits.max()! <= policy.firstWait { throw fail("wait-does-not-grow") }
+            let stopped = index > 2 && limited[index...].allSatisfy { wait, longest in wait < longest / 2 }
+            throw fail(stopped ? "stops-growing" : "wait-too-short")
         }
         guard waits.count == longest.count else { throw fail("waits-after-the-last") }
     },
     Check("connect-jitter", suspects: [.failureReturned, .sameSocketAgain, .gaveUpAtOnce, .begunTakenForFailed]) {
         trial in
-        let first = try trial.waitsWhenRefused().waits
-        let second = try trial.waitsWhenRefused().waits
+        let policy = RetryPolicy(attempts: 8, firstWait: 20, longestWait: 150, connectTimeout: 5000, timeout: 60_000)
+        let first = try trial.waitsWhenRefused(policy)
+        let second = try trial.waitsWhenRefused(policy)
         guard first == second else {
             // What is drawn from half to all of a doubled limit, and only then cut down to the cap, is the cap each time.
             let capped = Array(first.suffix(3) + second.suffix(3))
@@ -373,17 +390,17 @@ extension Trial {
             got: outcome.isReturn ? returnedUnconnected : outcome.text)
     }
 
-    /// How long it waits between eight attempts that are all refused, in ms.
-    fileprivate func waitsWhenRefused() throws -> (waits: [Int], policy: RetryPolicy) {
+    /// How long it waits between attempts that are all refused, in ms.
+    fileprivate func waitsWhenRefused(_ policy: RetryPolicy) throws -> [Int] {
         let nobody = try boundStream()
-        let policy = RetryPolicy(attempts: 8, firstWait: 20, longestWait: 150, connectTimeout: 5000, timeout: 60_000)
         let call = try beginRetry(nobody.address, policy)
         try expect(call, throws: ECONNREFUSED)
         guard call.subject.timeline.count("connect") > 1 else {
             throw Failure(
-                expected: say("8 attempts", "8 次尝试"), got: say("one", "一次"), cause: "gave-up-at-once")
+                expected: say("\(policy.attempts) attempts", "\(policy.attempts) 次尝试"), got: say("one", "一次"),
+                cause: "gave-up-at-once")
         }
-        return (call.subject.timeline.givenSleeps.compactMap(\.sleepMilliseconds), policy)
+        return call.subject.timeline.givenSleeps.compactMap(\.sleepMilliseconds)
     }
 }
 

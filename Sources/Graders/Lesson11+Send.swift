@@ -193,12 +193,12 @@ extension PendingCall {
     }
 
     /// The time limit begins with the function. When that was, nobody can tell on a busy machine: not before it was asked.
-    func expectNotEarly(_ timeout: Milliseconds, _ ended: UInt64) throws {
+    func expectNotEarly(_ timeout: Milliseconds, _ ended: UInt64, cause: String = "gave-up-early") throws {
         let took = Int(ended - asked) / 1_000_000
         guard took < timeout - 10 else { return }
         throw Failure(
             expected: say("it waits for \(timeout) ms", "等待 \(timeout) ms"),
-            got: say("it gave up after \(took) ms", "\(took) ms 后就放弃了"), cause: "gave-up-early")
+            got: say("it gave up after \(took) ms", "\(took) ms 后就放弃了"), cause: cause)
     }
 }
 
