@@ -29,7 +29,8 @@ private let givingUp: [Check] = [
         let ended = now()
         let tried = Set(both.subject.timeline.calls("connect").compactMap(\.given))
         try both.expectNotEarly(
-            2 * once.connectTimeout, ended, cause: tried.count > 1 ? "one-limit-for-all-addresses" : "first-address-only")
+            2 * once.connectTimeout, ended,
+            cause: tried.count > 1 ? "connect-timeout-shared" : "first-address-only")
     },
     Check("connect-deadline", suspects: [.blockingConnect, .begunTakenForFailed, .waitsWithoutDeadline]) { trial in
         let full = try trial.fullListener()
