@@ -107,10 +107,6 @@ extension Cause {
         return nil
     }
 
-    static let keepsEverything = Cause("keeps-everything") { evidence in
-        evidence.timeline.calls.contains { $0.isReceive && $0.result > 0 } ? "" : nil
-    }
-
     static let pastTheSet = Cause("past-fd-setsize") { evidence in
         guard let call = evidence.timeline.calls.last(where: { $0.isAccept && $0.result >= Int64(FD_SETSIZE) }) else {
             return nil

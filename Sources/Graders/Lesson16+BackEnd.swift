@@ -208,6 +208,12 @@ private let backEndStopChecks: [Check] = [
         let kept = try (0..<12).map { _ in try server.connect() }
         for client in kept { try healthExchange.run(client) }
         try server.subject.pause()
+        guard kept.allSatisfy(\.isSilent) else {
+            throw Failure(
+                expected: say("connections that stay open behind an answer", "回答之后连接仍然开着"),
+                got: say("a connection was closed behind its answer", "回答之后连接就被关闭了"),
+                cause: "keep-alive-ignored-at-back-end")
+        }
         for client in kept { try client.send(health) }
         stop(server)
         server.subject.resume()
