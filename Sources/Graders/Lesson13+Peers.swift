@@ -70,7 +70,14 @@ extension StreamPeer {
     /// The program's kernel knows that the connection is reset: its end of it is in no table any more.
     func resetAndWait() throws {
         #if os(Linux)
-        let (own, others) = try (port(by: getsockname), port(by: getpeername))
+        let own: String
+        let others: String
+        do { (own, others) = try (port(by: getsockname), port(by: getpeername)) } catch let error as SocketError
+            where error.code == ENOTCONN
+        {
+            // Both ends have closed: there is nothing left to be reset.
+            return
+        }
         reset()
         let deadline = Deadline()
         while true {
