@@ -15,7 +15,9 @@ extension ChatPeer {
             // Only a member says goodbye, and none of ours has.
             let isGoodbye = if case .message(.logout) = heard { true } else { false }
             throw Failure(expected: expected, got: heard.text, cause: isGoodbye ? "gateway-says-its-own" : cause)
-        case .late: throw Failure(expected: expected, got: say("it is still open", "它仍然开着"))
+        case .late:
+            throw Failure(
+                expected: expected, got: say("it is still open", "它仍然开着"), cause: "gateway-server-kept")
         }
     }
 

@@ -8,7 +8,7 @@ import Wire
 let chatClientChecks: [Check] = [
     Check("client-conversation") { trial in
         let play = try trial.beginChatClient([
-            login("ann"), say14("hi"), receive(3), say14("\"再见\"\n"), ["logout"].step,
+            login("ann"), say14("hi"), receive(3), say14("\"再见\"\n"), ["logout"].step, ["close"].step,
         ])
         let server = try play.accept()
         try server.expect(.login(username: "ann"))
@@ -23,10 +23,15 @@ let chatClientChecks: [Check] = [
             play,
             returns: [loggedIn]
                 + heard(.userJoined(username: "bob"), .chatMessage(line), .userLeft(username: "bob")))
+        play.call.subject.catchUp()
+        guard let again = play.call.subject.timeline.calls("close").first(where: { $0.error == EBADF }) else { return }
+        throw Failure(
+            expected: say("its descriptor is closed once, by logout", "描述符只关闭一次，由 logout 关闭"),
+            got: say("\(again.callText) once more, by close", "close 又调用了一次 \(again.callText)"), cause: "closed-twice")
     },
     Check("client-refused") { trial in
         let play = try trial.beginChatClient([
-            login("ann"), login(""), login("bob"), login("bob"), receive(1), ["logout"].step,
+            login("ann"), login(""), login("bob"), login("bob"), receive(3), ["logout"].step,
         ])
         let server = try play.accept()
         try server.expect(.login(username: "ann"))
@@ -37,13 +42,15 @@ let chatClientChecks: [Check] = [
         try server.send(.loginResponse(refusal: nil))
         // A member that logs in again is told so by an error; what is said meanwhile is kept.
         try server.expect(.login(username: "bob"))
-        try server.send(said(1, "eve", "meanwhile"), .error(.alreadyLoggedIn))
+        let meanwhile = [said(1, "eve", "mean"), .userJoined(username: "fay"), said(2, "eve", "while")]
+        for message in meanwhile { try server.send(message) }
+        try server.send(.error(.alreadyLoggedIn))
         try play.expectLogout(server)
         try server.send(.logoutResponse)
         try trial.expect(
             play,
             returns: [refused(.nameTaken), refused(.badName), loggedIn, refused(.alreadyLoggedIn)]
-                + heard(said(1, "eve", "meanwhile")))
+                + meanwhile.map(\.value))
     },
     Check("client-pieces", suspects: [.oneReceiveOneChat]) { trial in
         let messages: [ChatMessage] = [

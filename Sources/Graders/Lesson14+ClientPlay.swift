@@ -42,10 +42,11 @@ extension Trial {
             let want = index < wanted.count ? wanted[index] : .none
             let have = index < got.count ? got[index] : .none
             guard want == have else {
+                let isAllThere = wanted.count == got.count && wanted.allSatisfy(got.contains)
                 throw Failure(
                     expected: say(
                         "result \(index + 1) of the client: \(want.text)", "客户端的第 \(index + 1) 个结果：\(want.text)"),
-                    got: have.text)
+                    got: have.text, cause: isAllThere ? "kept-out-of-order" : nil)
             }
         }
     }

@@ -43,36 +43,50 @@ let crowdChatChecks: [Check] = [
     }.explained(first: [.frameBegunAgain]),
     Check("server-deaf-member", suspects: Cause.chatRoom) { trial in
         let server = try trial.serve(chatServer14)
-        let members = try trial.room(server, "ann", "bob")
+        // It has joined in the middle of them: whoever goes through a list of members comes to some of them before it.
+        var members = try trial.room(server, "ann", "bob", "cid")
         let deaf = try trial.member("deaf", server, smallBuffers: true)
         for member in members { try member.expect(.userJoined(username: "deaf")) }
+        for name in ["dan", "eve", "fay"] {
+            let later = try trial.member(name, server)
+            for member in members { try member.expect(.userJoined(username: name)) }
+            members.append(later)
+        }
         let before = server.subject.peakMemory
         let text = String(decoding: trial.random.letters(4096), as: UTF8.self)
-        var heardOfIt = [false, false]
+        /// Before which message each of them has heard that it is gone.
+        var left: [Int?] = members.map { _ in nil }
         let count = 6000
-        for number in 1...count {
+        for number in 1...count where !left.allSatisfy({ $0 != nil }) {
             try members[0].chat(text)
             for (index, member) in members.enumerated() {
                 var heard = try member.nextMessage(said(number, "ann", text).words)
-                if heard == .message(.userLeft(username: "deaf")), !heardOfIt[index] {
-                    heardOfIt[index] = true
+                if heard == .message(.userLeft(username: "deaf")), left[index] == nil {
+                    left[index] = number
                     heard = try member.nextMessage(said(number, "ann", text).words)
                 }
                 guard case .message(.chatMessage(let line)) = heard, line.id == number, line.content == text else {
                     throw Failure(expected: said(number, "ann", text).words, got: heard.text)
                 }
             }
-            if heardOfIt == [true, true] { break }
         }
         let grown = (server.subject.peakMemory - before) >> 20
-        guard heardOfIt == [true, true], grown < 16 else {
+        let isGone = left.allSatisfy { $0 != nil }
+        guard isGone, grown < 16 else {
             throw Failure(
                 expected: say(
                     "a member that reads nothing is dropped while 24 MB are said, and costs less than 16 MB",
                     "说了 24 MB 的话，什么也不读的成员应被断开，为它多用的内存应少于 16 MB"),
-                got: heardOfIt == [true, true]
+                got: isGone
                     ? say("\(grown) MB more", "多用了 \(grown) MB")
                     : say("it is still a member, \(grown) MB more", "它仍是成员，多用了 \(grown) MB"), cause: "deaf-member-kept")
+        }
+        let (first, last) = (left.compactMap(\.self).min()!, left.compactMap(\.self).max()!)
+        guard first == last else {
+            throw Failure(
+                expected: say("all hear user_left \"deaf\" at the same place", "所有人在同一个位置收到 user_left \"deaf\""),
+                got: say("some before message \(first), others before \(last)", "有的在消息 \(first) 之前，有的在 \(last) 之前"),
+                cause: "dropped-in-the-middle")
         }
         try deaf.expectDropped(cause: "deaf-member-kept")
         let again = try trial.visitor(server)

@@ -38,7 +38,19 @@ let hostileChatChecks: [Check] = [
             }
             for json in [#"{"type":"dance"}"#, #"{"type":"dance","content":7}"#] {
                 try peer.send(json: json)
-                try peer.expect(.error(.unknownType))
+                try peer.expect(.error(.unknownType)) { heard in
+                    heard == .message(.error(.notLoggedIn)) ? "membership-before-type" : nil
+                }
+            }
+        }
+        // What stands behind a mistake in the same segment is there already: nothing will announce it.
+        try stranger.stream.send(
+            framed(bad[0]) + framed(Array(#"{"type":"dance"}"#.utf8)) + framed(bad[1])
+                + framed(writeMessage(.chat(content: "hi"))))
+        for problem in [ChatProblem.badMessage, .unknownType, .badMessage, .notLoggedIn] {
+            do { try stranger.expect(.error(problem)) } catch var failure as Failure {
+                failure.cause = failure.cause ?? "rest-behind-error"
+                throw failure
             }
         }
         // Nothing of it has changed anything.

@@ -143,6 +143,9 @@ private struct RoomModel {
             case .close: say("close", "关闭")
             }
         }
+
+        /// What was said; nil if it is anything else.
+        var line: ChatLine? { if case .message(.chatMessage(let line)) = self { line } else { nil } }
     }
 
     mutating func happen(_ event: RoomEvent, at time: Double) -> [Int: [Act]] {
@@ -283,6 +286,10 @@ extension Trial {
             {
                 found = "history-wrong-end"
             }
+            let (said, told) = (wanted.compactMap(\.line), got.compactMap(\.line))
+            if said.count == told.count, said != told, said.map(\.content) == told.map(\.content) {
+                found = "history-changed"
+            }
             let isAnyLine = got.contains { if case .message(.chatMessage) = $0 { true } else { false } }
             if model.historyLength == 0, isAnyLine { found = "history-of-none" }
         case .message(_, .login(let name)) where wanted == [.message(.loginResponse(refusal: .badName))]:
@@ -319,11 +326,19 @@ extension Trial {
             }
         default: break
         }
-        let differs = zip(wanted, got).first { $0 != $1 }
+        var (expected, came) = (list(wanted), list(got))
+        if let (want, have) = zip(wanted, got).first(where: { $0 != $1 }), wanted.count > 4 || expected == came {
+            (expected, came) = (want.words, have.words)
+            // They differ in what is not written there.
+            if let line = want.line, let other = have.line, expected == came {
+                expected += say(", timestamp \(line.timestamp)", "，时间戳 \(line.timestamp)")
+                came += say(", timestamp \(other.timestamp)", "，时间戳 \(other.timestamp)")
+            }
+        }
         return Failure(
             expected: say(
                 "event \(number), \(what): to connection \(connection): ", "第 \(number) 件事，\(what)：发给连接 \(connection)：")
-                + (wanted.count > 4 && differs != nil ? differs.map { $0.0.words } ?? "" : list(wanted)),
-            got: wanted.count > 4 && differs != nil ? differs.map { $0.1.words } ?? "" : list(got), cause: found)
+                + expected,
+            got: came, cause: found)
     }
 }
