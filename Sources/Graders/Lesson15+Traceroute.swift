@@ -43,6 +43,19 @@ let tracerouteChecks: [Check] = [
                     "probe \(number + 2) after \(waited) ms", "\(waited) 毫秒之后就发了第 \(number + 2) 个"),
                 cause: waited < 20 ? "one-deadline-for-all" : "wait-cut-short")
         }
+        // Every twentieth of a second a packet that is none of its business.
+        let busy = try TracePlay(trial, mostHops: 1, timeout: 400)
+        let probe = try busy.probe(1)
+        let deadline = Deadline()
+        while try !busy.call.isOver(within: 0.05) {
+            try busy.send(.reply(busy.identifier &+ 1, 1), from: "10.9.0.1", to: probe)
+            guard !deadline.hasPassed else {
+                throw Failure(
+                    expected: say("[nil] after 400 ms, whatever else arrives", "不管还有什么到达，400 毫秒后返回 [nil]"),
+                    got: say("it still waits for the first answer", "它还在等第一个回答"), cause: "deadline-renewed")
+            }
+        }
+        try busy.expect([nil])
     },
     Check("trace-others", suspects: [.crash(meaning: "packet-not-measured"), .noPacketSent, .answerPassedOver]) {
         trial in
