@@ -58,7 +58,20 @@ private let webSocketChecks: [Check] = [
         let server = try trial.serve(entry)
         let began = now()
         let client = try server.webSocket(trial)
-        for _ in 0..<3 { try client.send(pongOpcode, try client.expectPing()) }
+        var times: [UInt64] = []
+        for _ in 0..<3 {
+            try client.send(pongOpcode, try client.expectPing())
+            times.append(now())
+        }
+        // A machine that stands still makes one of the pauses longer, and the next one shorter.
+        let shortest = Int(zip(times, times.dropFirst()).map { $1 - $0 }.min()! / 1_000_000)
+        guard shortest < Lesson16.proxyTimeout - 100 else {
+            throw Failure(
+                expected: say(
+                    "a ping before the proxy has waited for \(Lesson16.proxyTimeout) ms",
+                    "代理等满 \(Lesson16.proxyTimeout) ms 之前就有 ping"),
+                got: say("one every \(shortest) ms", "每 \(shortest) ms 一个"), cause: "ping-too-late")
+        }
         // Ten in a timeout are the most. From before the first could be sent: a slow machine makes it longer, not shorter.
         let took = Int((now() - began) / 1_000_000)
         guard took >= Lesson16.proxyTimeout / 10 * 2 * 9 / 10 else {
